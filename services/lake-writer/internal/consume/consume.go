@@ -87,8 +87,9 @@ type Status struct {
 
 // Consumer reads partitions. It is made for one Run.
 type Consumer struct {
-	p    Params
-	wake chan struct{}
+	p             Params
+	wake          chan struct{}
+	metadataEvery time.Duration
 
 	mu struct {
 		sync.Mutex
@@ -120,7 +121,7 @@ type partition struct {
 
 // New returns a Consumer that has not connected yet.
 func New(p Params) *Consumer {
-	c := &Consumer{p: p, wake: make(chan struct{}, 1)}
+	c := &Consumer{p: p, wake: make(chan struct{}, 1), metadataEvery: metadataInterval}
 	c.mu.partitions = make(map[key]*partition)
 	c.mu.loops = make(map[string]*loop)
 	return c
@@ -144,11 +145,11 @@ func (c *Consumer) Run(ctx context.Context) error {
 	refreshed := time.Time{}
 	for ctx.Err() == nil {
 		now := time.Now()
-		if now.Sub(refreshed) >= metadataInterval || c.hasOrphanDue(now) {
+		if now.Sub(refreshed) >= c.metadataEvery || c.hasOrphanDue(now) {
 			c.refresh(client)
 			refreshed = now
 			if !c.adopt(client) {
-				refreshed = now.Add(incompleteInterval - metadataInterval)
+				refreshed = now.Add(incompleteInterval - c.metadataEvery)
 			}
 		}
 		c.assign(ctx, client, &wg)
@@ -348,7 +349,7 @@ func (c *Consumer) hasOrphanDue(now time.Time) bool {
 func (c *Consumer) nextLook(refreshed time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at := refreshed.Add(metadataInterval)
+	at := refreshed.Add(c.metadataEvery)
 	for _, p := range c.mu.orphans {
 		if p.notBefore.Before(at) {
 			at = p.notBefore
