@@ -14,14 +14,18 @@ import (
 	"github.com/IBM/sarama"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 
+	"github.com/playhead-pipeline/playhead/services/internal/kafkaclient"
+	"github.com/playhead-pipeline/playhead/services/internal/kafkatest"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/budget"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/record"
 )
 
-// The goroutine of go-metrics lives as long as the process.
+// sarama counts fetches per topic in go-metrics' default registry, whatever its configuration says; the
+// one goroutine of that registry lives as long as the process.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
 }
@@ -50,18 +54,13 @@ type fixture struct {
 
 func newFixture(t *testing.T, brokers int, partitions int32) *fixture {
 	t.Helper()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(brokers), kfake.SeedTopics(partitions, topic))
+	cluster := kafkatest.New(t, kafkatest.Options{Partitions: map[string]int32{topic: partitions}, Brokers: brokers})
+	config, err := kafkaclient.NewConfig(kafkaclient.Config{Brokers: cluster.Addrs()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(cluster.Close)
-	config := sarama.NewConfig()
-	config.Version = sarama.V2_8_0_0
-	config.Net.DialTimeout, config.Net.ReadTimeout = time.Second, 2*time.Second
 	config.Metadata.Retry.Max, config.Metadata.Retry.Backoff = 1, 10*time.Millisecond
-	config.Producer.Return.Successes = true
-	config.Producer.Partitioner = sarama.NewManualPartitioner
-	f := &fixture{t: t, cluster: cluster, config: config, budget: budget.New(64 << 20), blocked: make(chan struct{}, 1)}
+	f := &fixture{t: t, cluster: cluster.Fake(), config: config, budget: budget.New(64 << 20), blocked: make(chan struct{}, 1)}
 	f.mu.got, f.mu.next = make(map[int32][]string), make(map[int32]int64)
 	return f
 }
@@ -78,16 +77,16 @@ func (f *fixture) connect() (sarama.Client, error) {
 // produce appends n values to a partition.
 func (f *fixture) produce(partition int32, n int) {
 	f.t.Helper()
-	producer, err := sarama.NewSyncProducer(f.cluster.ListenAddrs(), f.config)
+	client, err := kgo.NewClient(kgo.SeedBrokers(f.cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	defer producer.Close()
-	var messages []*sarama.ProducerMessage
+	defer client.Close()
+	var records []*kgo.Record
 	for range n {
-		messages = append(messages, &sarama.ProducerMessage{Topic: topic, Partition: partition, Value: sarama.StringEncoder("v")})
+		records = append(records, &kgo.Record{Topic: topic, Partition: partition, Value: []byte("v")})
 	}
-	if err := producer.SendMessages(messages); err != nil {
+	if err := client.ProduceSync(f.t.Context(), records...).FirstErr(); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -214,7 +213,9 @@ func TestFindsNewPartitions(t *testing.T) {
 	f.run()
 	f.produce(0, 1)
 	f.wantOffsets(0, 0, 1)
-	admin, err := sarama.NewClusterAdmin(f.cluster.ListenAddrs(), f.config)
+	config := *f.config
+	config.Metadata.Full = true // the admin client has no topics of its own
+	admin, err := sarama.NewClusterAdmin(f.cluster.ListenAddrs(), &config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,25 +9,19 @@ import (
 
 	"github.com/IBM/sarama"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"go.uber.org/goleak"
+
+	"github.com/playhead-pipeline/playhead/services/internal/kafkaclient"
+	"github.com/playhead-pipeline/playhead/services/internal/kafkatest"
 )
 
-// The goroutine of go-metrics lives as long as the process.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestPublishesTheNewest(t *testing.T) {
 	t.Parallel()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "a", "b"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
-	config := sarama.NewConfig()
-	config.Version = sarama.V2_8_0_0
-	connect := func() (sarama.Client, error) { return sarama.NewClient(cluster.ListenAddrs(), config) }
+	cluster := kafkatest.New(t, kafkatest.Options{Partitions: map[string]int32{"a": 2, "b": 2}})
+	config := kafkaclient.Config{Brokers: cluster.Addrs()}
+	connect := func() (sarama.Client, error) { return kafkaclient.NewClient(config) }
 	p := New("tools", connect, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -36,7 +30,12 @@ func TestPublishesTheNewest(t *testing.T) {
 	p.Publish(map[string]map[int32]int64{"b": {0: 3}})
 	p.Publish(map[string]map[int32]int64{"a": {0: 10, 1: 20}})
 
-	admin, err := sarama.NewClusterAdmin(cluster.ListenAddrs(), config)
+	full, err := kafkaclient.NewConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full.Metadata.Full = true // the admin client has no topics of its own
+	admin, err := sarama.NewClusterAdmin(cluster.Addrs(), full)
 	if err != nil {
 		t.Fatal(err)
 	}
