@@ -1,0 +1,219 @@
+package basefile
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// CopyFrom takes over the rows of an older file, with all their meta columns but the file name, which becomes this file's, as
+// Hudi's merge does (HoodieMergeHandle.writeToFile). Columns that the older file lacks are null. Rows whose key skip (may be nil)
+// wants away are left out. It works column by column and holds a page of one of them, beside what the writer holds.
+func (w *Writer) CopyFrom(ctx context.Context, old *Reader, skip func(key string) bool) (rows int64, err error) {
+	if err := w.usable(); err != nil {
+		return 0, err
+	}
+	if err := w.flushBatch(); err != nil {
+		return 0, err
+	}
+	sources, err := w.sources(old)
+	if err != nil {
+		return 0, err
+	}
+	for group := range old.file.RowGroups() {
+		n, err := w.copyGroup(ctx, old, group, sources, skip)
+		if err != nil {
+			w.wrong = true // columns may differ in length
+			return 0, err
+		}
+		rows += n
+	}
+	return rows, nil
+}
+
+// source says where a column's values come from.
+type source struct {
+	leaf   int   // of the old file; a neighbour's, for its levels, when the column is missing there; -1: each row is null
+	levels []int // new definition level by old one; notNull where the new column may not be null
+	absent bool  // take levels only
+	maxRep int   // values of deeper repetition, which a neighbour may have, are left out
+	widen  bool  // int to long
+}
+
+const notNull = -1
+
+// sources pairs the new file's leaves with the old one's.
+func (w *Writer) sources(old *Reader) ([]source, error) {
+	sources := make([]source, len(w.leaves))
+	p := pairing{sources: sources}
+	if err := p.pairFields(w.layout, old.layout, []int{}, 0); err != nil {
+		return nil, err
+	}
+	for i := range MetaColumns() {
+		if sources[i].leaf < 0 {
+			return nil, &FileError{Offset: -1, Reason: "no column " + w.leaves[i].path}
+		}
+	}
+	return sources, nil
+}
+
+// pairing walks both layouts together. levels[d] is the new definition level for the old level d, for as far as the walk is down.
+type pairing struct{ sources []source }
+
+func (p *pairing) pair(to, from *layout, levels []int, def int) error {
+	switch {
+	case to.optional && from.optional:
+		levels, def = add(levels, def), def+1
+	case to.optional:
+		def++
+	case from.optional:
+		levels = add(levels, notNull)
+	}
+	widen := from.scalar == scalar{kind: kindInt} && to.scalar == scalar{kind: kindLong}
+	if from.leaf() != to.leaf() || !widen && !sameValues(from.scalar, to.scalar) {
+		return &SchemaError{to.path, fmt.Sprintf("the older file has a %s, the table a %s", from.scalar, to.scalar)}
+	}
+	if to.leaf() {
+		p.sources[to.lo] = source{leaf: from.lo, levels: add(levels, def), widen: widen, maxRep: to.rep}
+		return nil
+	}
+	if to.kind == kindRecord {
+		return p.pairFields(to, from, levels, def)
+	}
+	levels, def = add(levels, def), def+1
+	for i := range to.children {
+		if err := p.pair(to.children[i], from.children[i], levels, def); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sameValues reports whether values of both types have the same bytes and meaning.
+func sameValues(from, to scalar) bool {
+	if from.logical == decimal && to.logical == decimal && from.precision <= to.precision {
+		from.precision = to.precision
+	}
+	return from == to
+}
+
+func (p *pairing) pairFields(to, from *layout, levels []int, def int) error {
+	for _, column := range from.children {
+		if to.child(column.name) == nil {
+			return &SchemaError{column.path, "is in the older file but not in the table"}
+		}
+	}
+	for _, column := range to.children {
+		if old := from.child(column.name); old != nil {
+			if err := p.pair(column, old, levels, def); err != nil {
+				return err
+			}
+			continue
+		}
+		if !column.optional {
+			return &SchemaError{column.path, "is not in the older file, and may not be null"}
+		}
+		// The levels of any leaf below the same parent tell where the parent is missing; below it, all is null.
+		s := source{leaf: from.lo, levels: add(levels, def), absent: true, maxRep: to.rep}
+		if to.kind == kindRecord && to.name == "" {
+			s.leaf = -1 // a column of the table: one null a row
+		}
+		for leaf := column.lo; leaf < column.hi; leaf++ {
+			p.sources[leaf] = s
+		}
+	}
+	return nil
+}
+
+// add appends to a copy: siblings share what they were given.
+func add(levels []int, level int) []int {
+	return append(levels[:len(levels):len(levels)], level)
+}
+
+// copyGroup copies a row group, one column after the other.
+func (w *Writer) copyGroup(ctx context.Context, old *Reader, group int, sources []source, skip func(string) bool) (rows int64, err error) {
+	defer old.guard("copy rows", &err)
+	all := old.file.Metadata().RowGroups[group].NumRows
+	keep, rows, err := w.copyKeys(old, group, sources[leafRecordKey], skip, all)
+	if err != nil {
+		return 0, err
+	}
+	for leaf, s := range sources {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		switch {
+		case leaf == leafRecordKey:
+		case leaf == leafFileName:
+			err = w.writeConstant(leaf, w.cfg.FileName, int(rows))
+		case s.leaf < 0:
+			err = w.writeNulls(leaf, int(rows))
+		default:
+			err = w.copyLeaf(old, group, leaf, s, keep, rows)
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return rows, w.endRows(rows, old.file.Metadata().RowGroups[group].TotalByteSize)
+}
+
+// copyKeys copies the record keys, and so finds out which rows stay: keep is nil when all do.
+func (w *Writer) copyKeys(old *Reader, group int, s source, skip func(string) bool, all int64) (keep []bool, rows int64, err error) {
+	c := copier{w: w, leaf: leafRecordKey, source: s}
+	if skip != nil {
+		keep = make([]bool, 0, min(all, maxPageValues))
+	}
+	c.each = func(v parquet.Value) (stays bool, err error) {
+		key := v.ByteArray()
+		if v.IsNull() || len(key) == 0 {
+			return false, &FileError{Offset: -1, Reason: "a row without record key"}
+		}
+		stays = skip == nil || !skip(string(key))
+		if skip != nil {
+			keep = append(keep, stays)
+		}
+		if stays {
+			w.keys.add(string(key))
+		}
+		return stays, nil
+	}
+	rows, err = c.run(old, group)
+	if err == nil && c.seen != all {
+		err = &FileError{Offset: -1, Reason: fmt.Sprintf("%d record keys in %d rows", c.seen, all)}
+	}
+	return keep, rows, err
+}
+
+func (w *Writer) copyLeaf(old *Reader, group, leaf int, s source, keep []bool, want int64) error {
+	c := copier{w: w, leaf: leaf, source: s}
+	if keep != nil {
+		c.each = func(parquet.Value) (bool, error) {
+			if c.seen >= int64(len(keep)) {
+				return false, &FileError{Offset: -1, Reason: "column has more rows than keys"}
+			}
+			return keep[c.seen], nil
+		}
+	}
+	rows, err := c.run(old, group)
+	if err == nil && rows != want {
+		err = &FileError{Offset: -1, Reason: fmt.Sprintf("column %s has %d rows, want %d", w.leaves[leaf].path, rows, want)}
+	}
+	return err
+}
+
+func (w *Writer) writeNulls(leaf, rows int) error {
+	null := parquet.NullValue().Level(0, 0, leaf)
+	for rows > 0 {
+		n := min(rows, len(w.constant))
+		for i := range w.constant[:n] {
+			w.constant[i] = null
+		}
+		if err := w.writeRows(leaf, w.constant[:n], n); err != nil {
+			return err
+		}
+		rows -= n
+	}
+	return nil
+}
