@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/playhead-pipeline/playhead/services/ingest-gateway/internal/frame"
+	"github.com/playhead-pipeline/playhead/services/ingest-gateway/internal/handoff"
 )
 
 // batch is a run of events with one key. It is filled, sealed with a seq, sent, perhaps sent again, acknowledged.
 type batch struct {
-	key      Key
+	key      handoff.Key
 	seq      uint64
 	opened   time.Time
 	sent     bool // on this stream or an earlier one
@@ -23,7 +24,7 @@ type batch struct {
 
 // segment is the part of a sender's message that lies in a batch: events [start, end) are events first, first+1 ... of the message.
 type segment struct {
-	sender     Sender
+	sender     handoff.Sender
 	seq        uint64 // the sender's
 	start, end uint32
 	first      uint32
@@ -39,7 +40,7 @@ type positioned struct {
 // eventBuffers recycles the bytes of acknowledged batches.
 var eventBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
-func newBatch(key Key, now time.Time) *batch {
+func newBatch(key handoff.Key, now time.Time) *batch {
 	return &batch{key: key, opened: now, events: (*eventBuffers.Get().(*[]byte))[:0]}
 }
 
@@ -72,10 +73,10 @@ func (b *batch) settle() (charge int64) {
 	slices.SortStableFunc(b.verdicts, func(x, y positioned) int { return int(x.index) - int(y.index) })
 	verdicts := b.verdicts
 	for _, s := range b.segments {
-		var rejected []Verdict
+		var rejected []handoff.Verdict
 		for len(verdicts) > 0 && verdicts[0].index < s.end {
 			v := verdicts[0]
-			rejected = append(rejected, Verdict{Index: s.first + v.index - s.start, Cause: v.cause, Path: v.path})
+			rejected = append(rejected, handoff.Verdict{Index: s.first + v.index - s.start, Cause: v.cause, Path: v.path})
 			verdicts = verdicts[1:]
 		}
 		s.sender.Settled(s.seq, int(s.end-s.start), rejected)

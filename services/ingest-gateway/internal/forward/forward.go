@@ -17,50 +17,8 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	ingestv1 "github.com/playhead-pipeline/playhead/proto/ingest/v1"
-	"github.com/playhead-pipeline/playhead/services/ingest-gateway/internal/frame"
+	"github.com/playhead-pipeline/playhead/services/ingest-gateway/internal/handoff"
 )
-
-// eventOverhead is what an event is charged beside its bytes: its place in messages and batches, and room for a verdict. It keeps the
-// budget true when events are tiny.
-const eventOverhead = 64
-
-// Charge returns what a message holds of a budget of bytes in flight.
-func Charge(eventBytes int, events int) int64 {
-	return int64(eventBytes) + int64(events)*eventOverhead
-}
-
-// Key is what the events of one batch have in common.
-type Key struct {
-	Tenant   string
-	Source   string // feed name, or the configured name for clients
-	Encoding ingestv1.Encoding
-	Schema   string // name of the schema of JSON events, else empty
-}
-
-// Message is the events of one message of a sender.
-type Message struct {
-	Key    Key
-	Seq    uint64       // the sender's number of the message
-	Data   []byte       // the message; copied before Submit returns
-	Events []frame.Span // places of the events in Data, at least one
-	Charge int64        // what was reserved; given back when the last event is settled
-	Sender Sender
-}
-
-// Verdict is a refused event, durable in the dead-letter topic.
-type Verdict struct {
-	Index uint32 // position in the sender's message
-	Cause string // stable name, for example TYPE_MISMATCH
-	Path  string // field path; can be empty
-}
-
-// Sender learns the fate of its events. A message can be settled in parts, and messages in another order than they were submitted
-// when their keys differ.
-type Sender interface {
-	// Settled says that events more events of message seq are durable, those in rejected as dead letters. It must not block: it runs
-	// on the goroutine that reads from the router.
-	Settled(seq uint64, events int, rejected []Verdict)
-}
 
 // Config is the limits and intervals.
 type Config struct {
@@ -116,12 +74,12 @@ type Forwarder struct {
 
 	mu struct {
 		sync.Mutex
-		open    map[Key]*batch // being filled
-		order   []*batch       // the same by age
-		queue   []*batch       // sealed and not acknowledged, by seq
-		next    int            // index in queue of the first batch not sent on the present stream
-		seq     uint64         // of the newest sealed batch
-		acked   uint64         // of the newest acknowledged batch
+		open    map[handoff.Key]*batch // being filled
+		order   []*batch               // the same by age
+		queue   []*batch               // sealed and not acknowledged, by seq
+		next    int                    // index in queue of the first batch not sent on the present stream
+		seq     uint64                 // of the newest sealed batch
+		acked   uint64                 // of the newest acknowledged batch
 		stream  streamState
 		lastErr string
 		drained bool // Drain was called: nothing waits for company any more
@@ -154,7 +112,7 @@ func New(p Params) (*Forwarder, error) {
 		arm:    make(chan struct{}, 1),
 		idle:   make(chan struct{}, 1),
 	}
-	f.mu.open = make(map[Key]*batch)
+	f.mu.open = make(map[handoff.Key]*batch)
 	var err error
 	f.metrics, err = newMetrics(p.Registerer, f.connected)
 	return f, err
@@ -182,7 +140,7 @@ func (f *Forwarder) Reserve(ctx context.Context, n int64) error {
 }
 
 // Submit takes a message whose charge was reserved. It copies the events and returns at once.
-func (f *Forwarder) Submit(m Message) {
+func (f *Forwarder) Submit(m handoff.Message) {
 	f.metrics.received.Add(uint64(len(m.Events)))
 	f.mu.Lock()
 	sealed := f.appendLocked(m)
@@ -193,7 +151,7 @@ func (f *Forwarder) Submit(m Message) {
 }
 
 // appendLocked puts the events into batches and reports whether one became ready to send.
-func (f *Forwarder) appendLocked(m Message) (sealed bool) {
+func (f *Forwarder) appendLocked(m handoff.Message) (sealed bool) {
 	part := segment{sender: m.Sender, seq: m.Seq}
 	b := f.mu.open[m.Key]
 	if b != nil {
@@ -225,7 +183,7 @@ func (f *Forwarder) appendLocked(m Message) (sealed bool) {
 	return sealed
 }
 
-func (f *Forwarder) openLocked(key Key) *batch {
+func (f *Forwarder) openLocked(key handoff.Key) *batch {
 	b := newBatch(key, f.p.Now())
 	f.mu.open[key] = b
 	f.mu.order = append(f.mu.order, b)

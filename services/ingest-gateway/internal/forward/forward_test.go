@@ -18,11 +18,12 @@ import (
 	ingestv1 "github.com/playhead-pipeline/playhead/proto/ingest/v1"
 	"github.com/playhead-pipeline/playhead/services/ingest-gateway/internal/forward/ingesttest"
 	"github.com/playhead-pipeline/playhead/services/ingest-gateway/internal/frame"
+	"github.com/playhead-pipeline/playhead/services/ingest-gateway/internal/handoff"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var testKey = Key{Tenant: "t", Source: "client", Encoding: ingestv1.Encoding_ENCODING_JSON, Schema: "s"}
+var testKey = handoff.Key{Tenant: "t", Source: "client", Encoding: ingestv1.Encoding_ENCODING_JSON, Schema: "s"}
 
 // check is a readiness check that can be waited for.
 type check struct{ states chan string }
@@ -34,15 +35,15 @@ func (c check) Fail(r string) { c.states <- r }
 type sender struct {
 	mu       sync.Mutex
 	settled  map[uint64]int
-	rejected map[uint64][]Verdict
+	rejected map[uint64][]handoff.Verdict
 	changed  chan struct{}
 }
 
 func newSender() *sender {
-	return &sender{settled: map[uint64]int{}, rejected: map[uint64][]Verdict{}, changed: make(chan struct{}, 1)}
+	return &sender{settled: map[uint64]int{}, rejected: map[uint64][]handoff.Verdict{}, changed: make(chan struct{}, 1)}
 }
 
-func (s *sender) Settled(seq uint64, events int, rejected []Verdict) {
+func (s *sender) Settled(seq uint64, events int, rejected []handoff.Verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settled[seq] += events
@@ -102,14 +103,14 @@ func start(t *testing.T, router *ingesttest.Router, cfg Config) (*Forwarder, che
 }
 
 // submit sends one message of the events given.
-func submit(t *testing.T, f *Forwarder, key Key, s Sender, seq uint64, events ...string) {
+func submit(t *testing.T, f *Forwarder, key handoff.Key, s handoff.Sender, seq uint64, events ...string) {
 	t.Helper()
-	m := Message{Key: key, Seq: seq, Sender: s}
+	m := handoff.Message{Key: key, Seq: seq, Sender: s}
 	for _, event := range events {
 		m.Events = append(m.Events, frame.Span{Offset: uint32(len(m.Data)), Length: uint32(len(event))})
 		m.Data = append(m.Data, event...)
 	}
-	m.Charge = Charge(len(m.Data), len(events))
+	m.Charge = handoff.Charge(len(m.Data), len(events))
 	if err := f.Reserve(t.Context(), m.Charge); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +140,7 @@ func TestNothingIsSettledBeforeTheRouterAcks(t *testing.T) {
 	if b := received[0].Batch; b.GetTenant() != "t" || b.GetSource() != "client" || b.GetSchema() != "s" || b.GetReceivedAtMicros() == 0 || b.GetSeq() != 1 {
 		t.Errorf("batch %v", b)
 	}
-	if status := f.Status(); status.InFlightBytes != Charge(2, 2) || !status.Connected || status.SentSeq != 1 || status.AckedSeq != 0 {
+	if status := f.Status(); status.InFlightBytes != handoff.Charge(2, 2) || !status.Connected || status.SentSeq != 1 || status.AckedSeq != 0 {
 		t.Errorf("status %+v", status)
 	}
 	router.Release()
@@ -235,14 +236,14 @@ func TestVerdictsFindTheirMessage(t *testing.T) {
 	submit(t, f, testKey, a, 8, "good", "good", "bad2")
 	a.wait(t, 12)
 	b.wait(t, 2)
-	want := map[uint64][]Verdict{
-		7: {{1, "TYPE_MISMATCH", "path.bad1"}, {8, "TYPE_MISMATCH", "path.bad8"}},
-		8: {{2, "TYPE_MISMATCH", "path.bad2"}},
+	want := map[uint64][]handoff.Verdict{
+		7: {{Index: 1, Cause: "TYPE_MISMATCH", Path: "path.bad1"}, {Index: 8, Cause: "TYPE_MISMATCH", Path: "path.bad8"}},
+		8: {{Index: 2, Cause: "TYPE_MISMATCH", Path: "path.bad2"}},
 	}
-	if !maps.EqualFunc(a.rejected, want, slices.Equal[[]Verdict]) {
+	if !maps.EqualFunc(a.rejected, want, slices.Equal[[]handoff.Verdict]) {
 		t.Errorf("a: %v", a.rejected)
 	}
-	if got := b.rejected[1]; !slices.Equal(got, []Verdict{{0, "TYPE_MISMATCH", "path.bad0"}}) {
+	if got := b.rejected[1]; !slices.Equal(got, []handoff.Verdict{{Index: 0, Cause: "TYPE_MISMATCH", Path: "path.bad0"}}) {
 		t.Errorf("b: %v", got)
 	}
 	if status := f.Status(); status.EventsRejected != 4 {
@@ -256,7 +257,7 @@ func TestBatchesByKeyAndSize(t *testing.T) {
 	cfg := config()
 	f, _ := start(t, router, cfg)
 	s := newSender()
-	keys := make([]Key, 10) // more than may be open at once
+	keys := make([]handoff.Key, 10) // more than may be open at once
 	for i := range keys {
 		keys[i] = testKey
 		keys[i].Schema = fmt.Sprint("schema", i)
