@@ -156,8 +156,10 @@ func TestBadRecordLeavesNothing(t *testing.T) {
 			}
 		}
 		for _, bad := range []Record{
-			{Payload: rec.Payload}, {Key: rec.Key, Payload: append(slices.Clone(rec.Payload), 0)},
-			{Key: rec.Key, Payload: rec.Payload, Writer: 1}, {Key: rec.Key, Payload: rec.Payload, Writer: -1},
+			{Payload: rec.Payload},
+			{Key: rec.Key, Payload: append(slices.Clone(rec.Payload), 0)},
+			{Key: rec.Key, Payload: rec.Payload, Writer: 1},
+			{Key: rec.Key, Payload: rec.Payload, Writer: -1},
 		} {
 			if err := w.Append(bad); !isRecordError(err) {
 				t.Fatalf("bad record: %v", err)
