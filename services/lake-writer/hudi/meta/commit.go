@@ -1,0 +1,123 @@
+package meta
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// ErrCommit: bytes are no commit metadata of table version 6.
+var ErrCommit = errors.New("malformed commit metadata")
+
+// NoPreviousCommit is what prevCommit holds for a new file group: the text, since Hudi dereferences the field.
+const NoPreviousCommit = "null"
+
+// Keys of a commit's extra metadata.
+const (
+	SchemaKey     = "schema"                       // the full table schema, without meta columns
+	CheckpointKey = "deltastreamer.checkpoint.key" // Hudi Streamer's checkpoint of a Kafka source: topic,0:123,1:456
+	PlayheadKey   = "playhead.commit"              // JSON of CommitNote
+)
+
+// Commit is the metadata of a commit in table version 6 (HoodieCommitMetadata and, with PartitionToReplaceFileIDs,
+// HoodieReplaceCommitMetadata), in the order in which Hudi writes the fields.
+type Commit struct {
+	PartitionToWriteStats     map[string][]WriteStat `json:"partitionToWriteStats"`
+	Compacted                 bool                   `json:"compacted"`
+	ExtraMetadata             map[string]string      `json:"extraMetadata"`
+	OperationType             string                 `json:"operationType,omitempty"` // an empty text would be fatal for Hudi
+	PartitionToReplaceFileIDs map[string][]string    `json:"partitionToReplaceFileIds,omitempty"`
+}
+
+// OperationUpsert is the operation of every commit of this library: records go to their groups by key.
+const OperationUpsert = "UPSERT"
+
+// WriteStat says what a commit did to one file group (HoodieWriteStat). Path is relative to the table's base path.
+// In the workload profile of an inflight file Path and PartitionPath are null.
+type WriteStat struct {
+	FileID                       string           `json:"fileId"`
+	Path                         *string          `json:"path"`
+	CDCStats                     map[string]int64 `json:"cdcStats"`
+	PrevCommit                   string           `json:"prevCommit"`
+	NumWrites                    int64            `json:"numWrites"` // all rows of the file
+	NumDeletes                   int64            `json:"numDeletes"`
+	NumUpdateWrites              int64            `json:"numUpdateWrites"`
+	NumInserts                   int64            `json:"numInserts"`
+	TotalWriteBytes              int64            `json:"totalWriteBytes"`
+	TotalWriteErrors             int64            `json:"totalWriteErrors"`
+	TempPath                     *string          `json:"tempPath"`
+	PartitionPath                *string          `json:"partitionPath"`
+	TotalLogRecords              int64            `json:"totalLogRecords"`
+	TotalLogFilesCompacted       int64            `json:"totalLogFilesCompacted"`
+	TotalLogSizeCompacted        int64            `json:"totalLogSizeCompacted"`
+	TotalUpdatedRecordsCompacted int64            `json:"totalUpdatedRecordsCompacted"`
+	TotalLogBlocks               int64            `json:"totalLogBlocks"`
+	TotalCorruptLogBlock         int64            `json:"totalCorruptLogBlock"`
+	TotalRollbackBlocks          int64            `json:"totalRollbackBlocks"`
+	FileSizeInBytes              int64            `json:"fileSizeInBytes"` // the object's true size: Hudi's metadata table believes it
+	MinEventTime                 *int64           `json:"minEventTime"`
+	MaxEventTime                 *int64           `json:"maxEventTime"`
+	RuntimeStats                 *RuntimeStats    `json:"runtimeStats"`
+}
+
+// RuntimeStats are durations in milliseconds.
+type RuntimeStats struct {
+	TotalScanTime   int64 `json:"totalScanTime"`
+	TotalUpsertTime int64 `json:"totalUpsertTime"`
+	TotalCreateTime int64 `json:"totalCreateTime"`
+}
+
+// Encode is the JSON that a completed or inflight file holds.
+func (c Commit) Encode() ([]byte, error) {
+	if c.PartitionToWriteStats == nil {
+		c.PartitionToWriteStats = map[string][]WriteStat{}
+	}
+	if c.ExtraMetadata == nil {
+		c.ExtraMetadata = map[string]string{}
+	}
+	data, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode commit metadata: %w", err)
+	}
+	return data, nil
+}
+
+// ParseCommit reads commit metadata. Unknown fields are ignored, and no bytes are no stats: Hudi reads both so.
+func ParseCommit(data []byte) (*Commit, error) {
+	var c Commit
+	if len(data) == 0 {
+		return &c, nil
+	}
+	if err := json.Unmarshal(data, &c); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCommit, err)
+	}
+	return &c, nil
+}
+
+// CommitNote is the library's own part of a commit's extra metadata, under PlayheadKey.
+type CommitNote struct {
+	CommitID         string                     `json:"commit_id"`
+	PreviousCommitID string                     `json:"previous_commit_id,omitempty"`
+	Epoch            int64                      `json:"epoch"`
+	Offsets          map[string]map[int32]int64 `json:"offsets,omitempty"`         // stream and partition: next offset
+	WatermarkMillis  int64                      `json:"watermark_ms,omitempty"`    // Unix time
+	CompletedMillis  int64                      `json:"completed_at_ms,omitempty"` // Unix time
+}
+
+// Encode is the note's JSON text.
+func (n CommitNote) Encode() (string, error) {
+	data, err := json.Marshal(n)
+	if err != nil {
+		return "", fmt.Errorf("encode commit note: %w", err)
+	}
+	return string(data), nil
+}
+
+// Note is the commit's note; ok is false for commits of other writers.
+func (c *Commit) Note() (n CommitNote, ok bool) {
+	text, ok := c.ExtraMetadata[PlayheadKey]
+	if !ok || json.Unmarshal([]byte(text), &n) != nil || n.CommitID == "" {
+		return CommitNote{}, false
+	}
+	return n, true
+}
