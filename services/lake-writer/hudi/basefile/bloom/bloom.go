@@ -24,13 +24,16 @@ const (
 var ErrFormat = errors.New("not a dynamic bloom filter")
 
 // Filter is a filter of one or more rows of bits. New ones have one row, sized for the keys to come.
+//
+// Its methods share scratch space: none may be called concurrently.
 type Filter struct {
 	hashes    int
 	bits      uint32
 	capacity  uint32 // keys that a row is sized for
 	used      uint32 // keys in the last row
 	rows      [][]byte
-	positions []uint32
+	words     []uint32 // scratch
+	positions []uint32 // scratch
 }
 
 // New sizes a filter for n keys and a rate of false positives: ceil(n ln(1/p) / ln(2)^2) bits and ceil(ln(2) bits/n) hashes, as
@@ -82,10 +85,11 @@ func all(row []byte, positions []uint32) bool {
 
 // hash are the key's bits: each hash is seeded with the one before.
 func (f *Filter) hash(key []byte) []uint32 {
+	f.words = mix(f.words[:0], key)
 	f.positions = f.positions[:0]
 	h := int32(0)
 	for range f.hashes {
-		h = murmur(key, h)
+		h = murmur(f.words, key, h)
 		f.positions = append(f.positions, uint32(abs(int64(h)%int64(f.bits))))
 	}
 	return f.positions
@@ -98,18 +102,26 @@ func abs(n int64) int64 {
 	return n
 }
 
-// murmur is org.apache.hudi.common.util.hash.MurmurHash: MurmurHash2, but its tail is taken from the end of the key and bytes of
-// the tail are extended by their sign, so that other implementations give other values.
-func murmur(key []byte, seed int32) int32 {
-	const m = 0x5bd1e995
-	h := uint32(seed) ^ uint32(len(key))
-	tail := len(key) &^ 3
-	for i := 0; i < tail; i += 4 {
-		k := binary.LittleEndian.Uint32(key[i:]) * m
+const murmurFactor = 0x5bd1e995
+
+// mix is the part of the hash of a key's words that does not depend on the seed: it is done once for all of a key's hashes.
+func mix(words []uint32, key []byte) []uint32 {
+	for ; len(key) >= 4; key = key[4:] {
+		k := binary.LittleEndian.Uint32(key) * murmurFactor
 		k ^= k >> 24
-		h = h*m ^ k*m
+		words = append(words, k*murmurFactor)
 	}
-	if rest := len(key) - tail; rest > 0 {
+	return words
+}
+
+// murmur is org.apache.hudi.common.util.hash.MurmurHash: MurmurHash2, but its tail is taken from the end of the key and bytes of
+// the tail are extended by their sign, so that other implementations give other values. The words are those of mix.
+func murmur(words []uint32, key []byte, seed int32) int32 {
+	h := uint32(seed) ^ uint32(len(key))
+	for _, word := range words {
+		h = h*murmurFactor ^ word
+	}
+	if rest := len(key) & 3; rest > 0 {
 		end := len(key)
 		if rest >= 3 {
 			h ^= signed(key[end-3]) << 16
@@ -118,10 +130,10 @@ func murmur(key []byte, seed int32) int32 {
 			h ^= signed(key[end-2]) << 8
 		}
 		h ^= signed(key[end-1])
-		h *= m
+		h *= murmurFactor
 	}
 	h ^= h >> 13
-	h *= m
+	h *= murmurFactor
 	return int32(h ^ h>>15)
 }
 
