@@ -1,0 +1,246 @@
+package scan
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/basefile"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/internal/goldentest"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
+)
+
+func table(tb testing.TB, name string) storage.Store {
+	tb.Helper()
+	return goldentest.Table(tb, "../testdata/"+name+".zip")
+}
+
+func read(tb testing.TB, store storage.Store, q Query) []basefile.Row {
+	tb.Helper()
+	var rows []basefile.Row
+	for row, err := range Rows(tb.Context(), store, q) {
+		if err != nil {
+			tb.Fatal(err)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// The counts of snapshots are those that Spark and hudi-rs give for these tables. (From before the first active commit, an
+// incremental query of those engines sees the active commits only, and so fewer rows than there are.)
+func TestRowsOfSparkTables(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		table     string
+		query     Query
+		want      int
+		keyPrefix string
+	}{
+		{"v6-cow-015", Query{}, 63, "session_id:s0"},
+		{"v6-cow-015", Query{Type: ReadOptimized}, 63, "session_id:s0"},
+		{"v6-cow-015", Query{AsOf: "20261123045619765"}, 63, "session_id:s0"},
+		{"v6-cow-015", Query{AsOf: "20261123045611705"}, 70, "session_id:s0"}, // before an insert overwrite
+		{"v6-cow-015", Query{AsOf: "20261123045619764"}, 70, "session_id:s0"}, // between two commits
+		{"v6-cow-015", Query{Partitions: []string{"dt=2026-01-01/hr=00/", "dt=2026-01-01/hr=02/"}}, 28, "session_id:s0"},
+		{"v6-cow-015", Query{Type: Incremental, From: "20261123045611705"}, 8, "session_id:s0"},
+		{"v6-cow-015", Query{Type: Incremental, From: "20261123045611705", AsOf: "20261123045619765"}, 3, "session_id:s0"},
+		{"v6-cow-015", Query{Type: Incremental, From: "20261123045630340"}, 0, ""},
+		{"v6-cow-015-bloom-nohive", Query{}, 70, "session_id:s0"},
+		{"v6-cow-015-bloom-nohive", Query{AsOf: "20261123045921426"}, 60, "session_id:s0"},
+		{"v6-cow-015-bloom-nohive", Query{Type: Incremental, From: "20261123045921426"}, 35, "session_id:s0"},
+		{"v6_complexkeygen_hivestyle", Query{}, 4, "id:"},
+		{"v6_nonpartitioned", Query{}, 4, ""},
+		{"v6_nonpartitioned", Query{AsOf: "20240418173550988"}, 3, ""},
+		{"v6_timebasedkeygen_nonhivestyle", Query{}, 4, ""},
+	} {
+		t.Run(tc.table, func(t *testing.T) {
+			t.Parallel()
+			rows := read(t, table(t, tc.table), tc.query)
+			if len(rows) != tc.want {
+				t.Errorf("query %+v: %d rows, want %d", tc.query, len(rows), tc.want)
+			}
+			seen := make(map[[2]any]bool)
+			for _, row := range rows {
+				key, _ := row.Get(basefile.RecordKeyColumn)
+				partition, _ := row.Get(basefile.PartitionPathColumn)
+				id := [2]any{partition, key}
+				if !strings.HasPrefix(key.(string), tc.keyPrefix) || seen[id] {
+					t.Errorf("key %v, seen before: %v", id, seen[id])
+				}
+				seen[id] = true
+			}
+		})
+	}
+}
+
+func TestProjection(t *testing.T) {
+	t.Parallel()
+	columns := []string{"tags", "session_id"}
+	for _, q := range []Query{{Columns: columns}, {Columns: columns, Type: Incremental, From: "20261123045619765"}} {
+		rows := read(t, table(t, "v6-cow-015"), q)
+		if len(rows) == 0 {
+			t.Fatal("no rows")
+		}
+		for _, row := range rows {
+			if _, ok := row.Values[1].(string); !slices.Equal(row.Columns, columns) || !ok {
+				t.Fatalf("row %v", row)
+			}
+		}
+	}
+}
+
+// A column that the newest schema has and the files do not is null.
+func TestColumnOfNewerSchema(t *testing.T) {
+	t.Parallel()
+	store := table(t, "v6-cow-015")
+	edit(t, store, ".hoodie/20261123045630340.commit", `{\"name\":\"dt\"`, `{\"name\":\"later\",\"type\":[\"null\",\"string\"]},{\"name\":\"dt\"`)
+	for _, row := range read(t, store, Query{}) {
+		if v, ok := row.Get("later"); !ok || v != nil {
+			t.Fatalf("new column: %v, %v", v, ok)
+		}
+	}
+}
+
+func edit(t *testing.T, store storage.Store, key, from, to string) {
+	t.Helper()
+	data, _, err := store.Get(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(data, []byte(from)) {
+		t.Fatalf("no %s in %s", from, data)
+	}
+	put(t, store, key, bytes.Replace(data, []byte(from), []byte(to), 1))
+}
+
+func put(t *testing.T, store storage.Store, key string, data []byte) {
+	t.Helper()
+	if _, err := store.Put(t.Context(), key, data, storage.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Everything that could give fewer rows, or older ones, without a word is an error.
+func TestRefuses(t *testing.T) {
+	t.Parallel()
+	const lastFile = "dt=2026-01-01/hr=01/00000000-3140-4f0b-bd7d-8d29e6d192df-0_0-115-189_20261123045630340.parquet"
+	for _, tc := range []struct {
+		name  string
+		query Query
+		spoil func(t *testing.T, s storage.Store)
+		check func(error) bool
+	}{
+		{"before the first active commit", Query{AsOf: "20261123045604961"}, nil, is(ErrTimeTravel)},
+		{"a file that is gone", Query{}, func(t *testing.T, s storage.Store) {
+			if err := s.Delete(t.Context(), lastFile); err != nil {
+				t.Fatal(err)
+			}
+		}, is(ErrTimeTravel)},
+		{"a damaged file", Query{}, func(t *testing.T, s storage.Store) { put(t, s, lastFile, []byte("PAR1 and so on PAR1")) }, func(err error) bool {
+			_, ok := errors.AsType[*basefile.FileError](err)
+			return ok && strings.Contains(err.Error(), lastFile)
+		}},
+		{"log files", Query{}, func(t *testing.T, s storage.Store) {
+			put(t, s, "dt=2026-01-01/hr=01/.00000000-3140-4f0b-bd7d-8d29e6d192df-0_20261123045630340.log.1_0-1-1", nil)
+		}, is(ErrLogFiles)},
+		{"merge on read", Query{}, func(t *testing.T, s storage.Store) {
+			edit(t, s, ".hoodie/hoodie.properties", "COPY_ON_WRITE", "MERGE_ON_READ")
+		}, func(err error) bool {
+			e, ok := errors.AsType[*TableError](err)
+			return ok && e.Property == "hoodie.table.type"
+		}},
+		{"a later version", Query{}, func(t *testing.T, s storage.Store) {
+			edit(t, s, ".hoodie/hoodie.properties", "table.version=6", "table.version=8")
+		}, func(err error) bool {
+			e, ok := errors.AsType[*TableError](err)
+			return ok && e.Property == "hoodie.table.version"
+		}},
+		{"no table", Query{}, func(t *testing.T, s storage.Store) {
+			if err := s.Delete(t.Context(), ".hoodie/hoodie.properties"); err != nil {
+				t.Fatal(err)
+			}
+		}, is(storage.ErrNotExist)},
+		{"unknown column", Query{Columns: []string{"nope"}}, nil, func(err error) bool { return err != nil }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			store := table(t, "v6-cow-015")
+			if tc.spoil != nil {
+				tc.spoil(t, store)
+			}
+			var last error
+			for _, err := range Rows(t.Context(), store, tc.query) {
+				if last != nil {
+					t.Error("goes on after an error")
+				}
+				last = err
+			}
+			if !tc.check(last) {
+				t.Errorf("have error %v", last)
+			}
+		})
+	}
+}
+
+func is(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
+
+func TestStopsWhenAskedTo(t *testing.T) {
+	t.Parallel()
+	n := 0
+	for range Rows(t.Context(), table(t, "v6-cow-015"), Query{}) {
+		if n++; n == 5 {
+			break
+		}
+	}
+	if n != 5 {
+		t.Errorf("%d rows", n)
+	}
+}
+
+// Large files are read in pieces; the bytes must be the same.
+func TestRangeReader(t *testing.T) {
+	t.Parallel()
+	store := storage.NewMem()
+	data := make([]byte, 3*pieceBytes+17)
+	for i := range data {
+		data[i] = byte(i * i / 257)
+	}
+	put(t, store, "big", data)
+	r := &rangeReader{ctx: t.Context(), store: store, key: "big", size: int64(len(data))}
+	whole, err := io.ReadAll(io.NewSectionReader(r, 0, r.size))
+	if err != nil || !bytes.Equal(whole, data) {
+		t.Fatalf("read %d bytes: %v", len(whole), err)
+	}
+	for _, at := range []int64{int64(len(data)) - 3, 5, pieceBytes - 2, 2 * pieceBytes} {
+		var b [8]byte
+		n, err := r.ReadAt(b[:], at)
+		if !bytes.Equal(b[:n], data[at:at+int64(n)]) || (n < 8) != errors.Is(err, io.EOF) {
+			t.Errorf("at %d: %d bytes, %v", at, n, err)
+		}
+	}
+}
+
+func TestTimelineOfSparkTable(t *testing.T) {
+	t.Parallel()
+	active, err := LoadTimeline(t.Context(), table(t, "v6-cow-015"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	actions := make(map[timeline.Action]int)
+	for _, e := range active.Entries() {
+		if e.State != timeline.Completed {
+			t.Errorf("pending %v", e)
+		}
+		actions[e.Action]++
+	}
+	want := map[timeline.Action]int{timeline.Commit: 2, timeline.ReplaceCommit: 1, timeline.Clean: 1, timeline.Rollback: 1}
+	if !maps.Equal(actions, want) {
+		t.Errorf("actions %v, want %v", actions, want)
+	}
+}
