@@ -151,6 +151,21 @@ func TestArray(t *testing.T) {
 	}
 }
 
+func TestLines(t *testing.T) {
+	t.Parallel()
+	const data = "{\"a\":1}\n\n  {\"a\":2}\r\n \r\n3"
+	var m Message
+	if err := NewDecoder(3).Lines([]byte(data), &m); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(events(m, []byte(data)), "|"); got != "{\"a\":1}|{\"a\":2}\r|3" {
+		t.Errorf("lines %q", got)
+	}
+	if err := NewDecoder(2).Lines([]byte(data), &m); code(err) != CodeTooManyEvents {
+		t.Errorf("too many: %v", err)
+	}
+}
+
 func TestMember(t *testing.T) {
 	t.Parallel()
 	const data = ` { "a" : { "x":[1,{"id":0}], "id" : 17 } , "id":"top", "b":[] }`

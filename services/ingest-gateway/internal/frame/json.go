@@ -1,6 +1,7 @@
 package frame
 
 import (
+	"bytes"
 	"strconv"
 	"unicode/utf8"
 )
@@ -64,6 +65,24 @@ func (d *Decoder) Array(data []byte, m *Message) error {
 	}
 	if i = skipSpace(data, i); i < len(data) {
 		return d.add(m, i, len(data))
+	}
+	return nil
+}
+
+// Lines finds the lines of data that are not blank.
+func (d *Decoder) Lines(data []byte, m *Message) error {
+	*m = Message{Events: m.Events[:0]}
+	for start := 0; start < len(data); {
+		end := len(data)
+		if i := bytes.IndexByte(data[start:], '\n'); i >= 0 {
+			end = start + i
+		}
+		if from := skipSpace(data[:end], start); from < end {
+			if err := d.add(m, from, end); err != nil {
+				return err
+			}
+		}
+		start = end + 1
 	}
 	return nil
 }
