@@ -1,3 +1,6 @@
+// Package peers starts the real servers that judge Playhead: Apache Kafka, Apicurio Registry and versitygw, from the folder that
+// scripts/peers.sh fills. Every server listens on loopback with a free port and keeps its state in a folder of the caller's. What the
+// servers are used for is the business of the scenarios and the interop stage.
 package peers
 
 import (
@@ -11,6 +14,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/playhead-pipeline/playhead/services/e2e/child"
 )
 
 // Kafka is a cluster of Apache Kafka brokers (KRaft, combined roles) on loopback.
@@ -25,13 +30,13 @@ type kafkaNode struct {
 	id             int
 	port, ctrlPort int
 	dir            string
-	proc           *process
+	proc           *child.Process
 }
 
 // StartKafka formats (once per dir) and starts a cluster of n brokers. install is the folder "kafka" that scripts/peers.sh made. Topics
 // that are created without a replication factor get min(n, 3) replicas, and with three brokers min.insync.replicas is 2.
 func StartKafka(ctx context.Context, install, dir string, n int) (*Kafka, error) {
-	ports, err := freePorts(2 * n)
+	ports, err := child.FreePorts(2 * n)
 	if err != nil {
 		return nil, err
 	}
@@ -68,14 +73,14 @@ func (k *Kafka) Addrs() []string {
 }
 
 // Kill ends broker i (from 0) at once, as a crash would.
-func (k *Kafka) Kill(i int) error { return k.nodes[i].proc.kill() }
+func (k *Kafka) Kill(i int) error { return k.nodes[i].proc.Kill() }
 
 // Restart starts broker i again on the same folder and port, and waits until it accepts connections.
 func (k *Kafka) Restart(ctx context.Context, i int) error {
 	if err := k.startNode(k.nodes[i]); err != nil {
 		return err
 	}
-	return k.nodes[i].proc.ready(ctx, dialProbe(k.Addrs()[i]))
+	return k.nodes[i].proc.Ready(ctx, child.Dial(k.Addrs()[i]))
 }
 
 // Stop ends all brokers. With more than one they are killed: the last of three would wait for a quorum that is gone.
@@ -86,10 +91,10 @@ func (k *Kafka) Stop() error {
 			continue
 		}
 		if len(k.nodes) > 1 {
-			errs = append(errs, node.proc.kill())
+			errs = append(errs, node.proc.Kill())
 			continue
 		}
-		errs = append(errs, node.proc.stop())
+		errs = append(errs, node.proc.Stop())
 	}
 	return errors.Join(errs...)
 }
@@ -161,7 +166,7 @@ func (k *Kafka) properties(node *kafkaNode) string {
 }
 
 func (k *Kafka) startNode(node *kafkaNode) error {
-	proc, err := start(fmt.Sprintf("kafka%d", node.id), node.dir, nil, "java", "-Xms256m", "-Xmx512m",
+	proc, err := child.Start(fmt.Sprintf("kafka%d", node.id), node.dir, nil, "java", "-Xms256m", "-Xmx512m",
 		"-Dlog4j2.configurationFile="+filepath.Join(k.install, "log4j2.xml"),
 		"-cp", filepath.Join(k.install, "libs", "*"), "kafka.Kafka", filepath.Join(node.dir, "server.properties"))
 	if err != nil {
@@ -175,7 +180,7 @@ func (k *Kafka) startNode(node *kafkaNode) error {
 // answers NOT_LEADER for a while, which clients retry.
 func (k *Kafka) awaitReady(ctx context.Context) error {
 	for i, node := range k.nodes {
-		if err := node.proc.ready(ctx, dialProbe(k.Addrs()[i])); err != nil {
+		if err := node.proc.Ready(ctx, child.Dial(k.Addrs()[i])); err != nil {
 			return err
 		}
 	}
@@ -184,7 +189,7 @@ func (k *Kafka) awaitReady(ctx context.Context) error {
 		return fmt.Errorf("connect to Kafka: %w", err)
 	}
 	defer client.Close()
-	return k.nodes[0].proc.ready(ctx, func(ctx context.Context) error {
+	return k.nodes[0].proc.Ready(ctx, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
 		return client.Ping(ctx)

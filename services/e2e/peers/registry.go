@@ -13,11 +13,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/playhead-pipeline/playhead/services/e2e/child"
 )
 
 // Registry is an Apicurio Registry that keeps its schemas in memory.
 type Registry struct {
-	proc *process
+	proc *child.Process
 	url  string
 }
 
@@ -28,11 +30,11 @@ func StartRegistry(ctx context.Context, install, dir string) (*Registry, error) 
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2)
+	ports, err := child.FreePorts(2)
 	if err != nil {
 		return nil, err
 	}
-	proc, err := start("apicurio", dir, nil, java, "-Xmx384m",
+	proc, err := child.Start("apicurio", dir, nil, java, "-Xmx384m",
 		"-Dquarkus.http.host=127.0.0.1", "-Dquarkus.http.port="+strconv.Itoa(ports[0]),
 		"-Dquarkus.management.host=127.0.0.1", "-Dquarkus.management.port="+strconv.Itoa(ports[1]),
 		"-jar", filepath.Join(install, "quarkus-run.jar"))
@@ -40,11 +42,11 @@ func StartRegistry(ctx context.Context, install, dir string) (*Registry, error) 
 		return nil, err
 	}
 	r := &Registry{proc: proc, url: fmt.Sprintf("http://127.0.0.1:%d/apis/ccompat/v7", ports[0])}
-	if err := proc.ready(ctx, func(ctx context.Context) error { return r.call(ctx, http.MethodGet, "/subjects", "") }); err != nil {
-		return nil, errors.Join(err, proc.stop())
+	if err := proc.Ready(ctx, func(ctx context.Context) error { return r.call(ctx, http.MethodGet, "/subjects", "") }); err != nil {
+		return nil, errors.Join(err, proc.Stop())
 	}
 	if err := r.call(ctx, http.MethodPut, "/config", `{"compatibility":"BACKWARD"}`); err != nil {
-		return nil, errors.Join(err, proc.stop())
+		return nil, errors.Join(err, proc.Stop())
 	}
 	return r, nil
 }
@@ -53,7 +55,7 @@ func StartRegistry(ctx context.Context, install, dir string) (*Registry, error) 
 func (r *Registry) URL() string { return r.url }
 
 // Stop ends the registry.
-func (r *Registry) Stop() error { return r.proc.stop() }
+func (r *Registry) Stop() error { return r.proc.Stop() }
 
 func (r *Registry) call(ctx context.Context, method, path, body string) error {
 	req, err := http.NewRequestWithContext(ctx, method, r.url+path, strings.NewReader(body))

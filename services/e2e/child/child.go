@@ -1,7 +1,6 @@
-// Package peers starts the real servers that judge Playhead: Apache Kafka, Apicurio Registry and versitygw, from the folder that
-// scripts/peers.sh fills. Every server listens on loopback with a free port, keeps its state in a folder of the caller's and is
-// stopped by its process id. What the servers are used for is the business of the scenarios and the interop stage.
-package peers
+// Package child runs programs as child processes that cannot outlive their parent: each in its own process group, with its output in a
+// log file, stopped by process id, and killed by the kernel when the parent dies. It knows nothing of what the programs are.
+package child
 
 import (
 	"context"
@@ -18,8 +17,8 @@ import (
 // stopGrace is how long a server may take to end after SIGTERM before it is killed. Kafka needs about 3 s.
 const stopGrace = 15 * time.Second
 
-// process is one server as a child in its own process group.
-type process struct {
+// Process is one child.
+type Process struct {
 	name    string
 	cmd     *exec.Cmd
 	logPath string
@@ -27,8 +26,8 @@ type process struct {
 	waitErr error         // valid once exited is closed
 }
 
-// start runs argv in dir with its output going to name.log in dir. The kernel kills the child when this process dies.
-func start(name, dir string, env []string, argv ...string) (*process, error) {
+// Start runs argv in dir with its output going to the end of name.log in dir, and env added to this process's environment.
+func Start(name, dir string, env []string, argv ...string) (*Process, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create folder of %s: %w", name, err)
 	}
@@ -46,7 +45,7 @@ func start(name, dir string, env []string, argv ...string) (*process, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	p := &process{name: name, cmd: cmd, logPath: logPath, exited: make(chan struct{})}
+	p := &Process{name: name, cmd: cmd, logPath: logPath, exited: make(chan struct{})}
 	go func() {
 		p.waitErr = cmd.Wait()
 		close(p.exited)
@@ -54,8 +53,8 @@ func start(name, dir string, env []string, argv ...string) (*process, error) {
 	return p, nil
 }
 
-// ready polls probe until it returns nil, the child ends, or ctx ends.
-func (p *process) ready(ctx context.Context, probe func(context.Context) error) error {
+// Ready polls probe until it returns nil, the child ends, or ctx ends.
+func (p *Process) Ready(ctx context.Context, probe func(context.Context) error) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -73,16 +72,16 @@ func (p *process) ready(ctx context.Context, probe func(context.Context) error) 
 	}
 }
 
-// stop ends the child and waits for it: SIGTERM first, SIGKILL after stopGrace. Safe to call twice.
-func (p *process) stop() error {
+// Stop ends the child and waits for it: SIGTERM first, SIGKILL after stopGrace. Safe to call twice.
+func (p *Process) Stop() error {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		select {
 		case <-p.exited:
 			return nil
 		default:
 		}
-		if err := syscall.Kill(-p.cmd.Process.Pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return fmt.Errorf("stop %s with %s: %w", p.name, sig, err)
+		if err := p.Signal(sig); err != nil {
+			return err
 		}
 		select {
 		case <-p.exited:
@@ -93,18 +92,38 @@ func (p *process) stop() error {
 	return fmt.Errorf("stop %s: process %d does not end", p.name, p.cmd.Process.Pid)
 }
 
-// kill ends the child at once, as a crash would.
-func (p *process) kill() error {
-	if err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("kill %s: %w", p.name, err)
+// Kill ends the child at once, as a crash would.
+func (p *Process) Kill() error {
+	if err := p.Signal(syscall.SIGKILL); err != nil {
+		return err
 	}
 	<-p.exited
 	return nil
 }
 
-// freePorts returns n different loopback ports that were free a moment ago. Another program may take one before the server binds it;
+// Signal sends sig to the child's process group. A child that has ended is no error.
+func (p *Process) Signal(sig syscall.Signal) error {
+	if err := syscall.Kill(-p.cmd.Process.Pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("send %s to %s: %w", sig, p.name, err)
+	}
+	return nil
+}
+
+// Exited is closed when the child has ended; Err then says how.
+func (p *Process) Exited() <-chan struct{} { return p.exited }
+
+// Err returns how the child ended: nil for exit code 0. Valid once Exited is closed.
+func (p *Process) Err() error { return p.waitErr }
+
+// LogPath returns the file that takes the child's output.
+func (p *Process) LogPath() string { return p.logPath }
+
+// PID returns the process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// FreePorts returns n different loopback ports that were free a moment ago. Another program may take one before the server binds it;
 // the server then ends at once and the start fails with its log named.
-func freePorts(n int) ([]int, error) {
+func FreePorts(n int) ([]int, error) {
 	ports := make([]int, 0, n)
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -117,8 +136,8 @@ func freePorts(n int) ([]int, error) {
 	return ports, nil
 }
 
-// dialProbe returns a probe that passes when addr accepts a TCP connection.
-func dialProbe(addr string) func(context.Context) error {
+// Dial returns a probe for Ready that passes when addr accepts a TCP connection.
+func Dial(addr string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", addr)
 		if err != nil {
