@@ -22,7 +22,8 @@ func (s *Session) Check(now time.Time) {
 			s.endAsync(&closing{status: websocket.StatusPolicyViolation, code: "message_timeout"})
 			return
 		}
-		if took > rateGrace && float64(s.arrived.Load()) < took.Seconds()*float64(cfg.MinBytesPerSecond) {
+		// Up to a step may have arrived that is not shown yet.
+		if took > rateGrace && float64(s.arrived.Load()+progressStep) < took.Seconds()*float64(cfg.MinBytesPerSecond) {
 			s.endAsync(&closing{status: websocket.StatusPolicyViolation, code: "too_slow"})
 		}
 		return

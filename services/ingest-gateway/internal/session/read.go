@@ -92,8 +92,12 @@ type messageReader struct {
 	s *Session
 }
 
+// progressStep is the most that is read before progress is shown: a read of the library ends only when it has filled its buffer or has
+// come to the end of a WebSocket frame, however large.
+const progressStep = 4 << 10
+
 func (m *messageReader) Read(p []byte) (int, error) {
-	n, err := m.r.Read(p)
+	n, err := m.r.Read(p[:min(len(p), progressStep)])
 	m.s.arrived.Add(int64(n))
 	return n, err
 }

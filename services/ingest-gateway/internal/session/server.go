@@ -117,7 +117,10 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 
 // socketOf returns the TCP socket itself: closing a tls.Conn may take seconds when the peer does not read (tls.Conn.Close).
 func socketOf(r *http.Request) net.Conn {
-	c, _ := r.Context().Value(socketKey{}).(net.Conn)
+	c, ok := r.Context().Value(socketKey{}).(net.Conn)
+	if !ok {
+		panic("session: the http.Server lacks ConnContext")
+	}
 	if t, ok := c.(*tls.Conn); ok {
 		return t.NetConn()
 	}

@@ -107,6 +107,7 @@ func (s *Session) serve(conn *websocket.Conn) {
 		s.close(end)
 	}
 	s.abandon("client")
+	_ = s.conn.CloseNow() // ends a ping that waits for its answer
 	s.mu.Lock()
 	s.mu.closed = true
 	s.mu.Unlock()

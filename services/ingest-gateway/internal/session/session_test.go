@@ -42,6 +42,7 @@ type gateway struct {
 	forward  *forward.Forwarder
 	registry *registry.Registry[*Session]
 	server   *Server
+	sessions chan *Session // as they are opened
 	url      string
 	address  string
 }
@@ -81,8 +82,9 @@ func start(t testing.TB, o options) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
+	g.sessions = make(chan *Session, 100)
 	g.server, err = New(Params{
-		Config: o.session, Forwarder: g.forward, Gate: admit.New(o.limits), Registry: g.registry, Logger: logger, Registerer: metrics,
+		Config: o.session, Forwarder: g.forward, Gate: admit.New(o.limits), Registry: recorder{g.registry, g.sessions}, Logger: logger, Registerer: metrics,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -111,6 +113,17 @@ func start(t testing.TB, o options) *gateway {
 		<-done
 	})
 	return g
+}
+
+// recorder shows the sessions that a Registry is given.
+type recorder struct {
+	*registry.Registry[*Session]
+	sessions chan<- *Session
+}
+
+func (r recorder) Add(s *Session) error {
+	r.sessions <- s
+	return r.Registry.Add(s)
 }
 
 // client is a WebSocket client that reads all the time.
@@ -600,6 +613,27 @@ func TestMessageThatNeverEnds(t *testing.T) {
 			waitGone(t, g)
 		})
 	}
+}
+
+func TestMessageThatTrickles(t *testing.T) {
+	t.Parallel()
+	o := defaults()
+	o.sweep = time.Hour
+	o.session.MinBytesPerSecond = progressStep
+	o.session.CloseGrace = 10 * time.Millisecond
+	g := start(t, o)
+	// A frame of 16 KiB, of which two steps arrive; a third may be on its way.
+	rawClient(t, g).write("\x81\xfe\x40\x00\x00\x00\x00\x00" + strings.Repeat("x", 2*progressStep))
+	s := <-g.sessions
+	eventually(t, "the beginning of the message", func() bool { return s.arrived.Load() == 2*progressStep })
+	begun := time.Unix(0, s.begun.Load())
+	s.Check(begun.Add(3 * time.Second))
+	if n := testutil.ToFloat64(g.server.metrics.closed.WithLabelValues("1008", "too_slow")); n != 0 {
+		t.Fatal("closed at the least rate")
+	}
+	s.Check(begun.Add(3*time.Second + time.Millisecond))
+	waitMetric(t, g.server.metrics.closed.WithLabelValues("1008", "too_slow"), 1)
+	waitGone(t, g)
 }
 
 func TestTooManyPings(t *testing.T) {

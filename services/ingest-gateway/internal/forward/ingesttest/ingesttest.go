@@ -41,6 +41,7 @@ type Router struct {
 		sync.Mutex
 		held     bool
 		silent   bool
+		discard  bool
 		window   uint64
 		judge    func(event string) (ingestv1.Cause, string)
 		streams  int
@@ -100,6 +101,9 @@ func (r *Router) Silence() { r.change(func() { r.mu.silent = true }) }
 
 // Speak ends Silence.
 func (r *Router) Speak() { r.change(func() { r.mu.silent = false }) }
+
+// Discard forgets batches as soon as they are acknowledged, for benchmarks; Received and Wait do not see them.
+func (r *Router) Discard() { r.change(func() { r.mu.discard = true }) }
 
 // SetWindow sets the bytes of credit kept open beyond what is acknowledged.
 func (r *Router) SetWindow(n uint64) { r.change(func() { r.mu.window = n }) }
@@ -249,6 +253,9 @@ func (r *Router) receive(call ingestv1.IngestService_IngestServer, s *stream) er
 				if cause, path := r.mu.judge(event); cause != 0 {
 					s.verdicts = append(s.verdicts, &ingestv1.Verdict{Seq: s.seq, Index: uint32(i), Cause: cause, Path: path})
 				}
+			}
+			if r.mu.discard {
+				return
 			}
 			r.mu.received = append(r.mu.received, Received{Stream: s.number, Batch: b, Events: events})
 		})
