@@ -21,14 +21,14 @@ func appendAvro(dst []byte, e *Event, version int) []byte {
 	dst = binary.AppendVarint(dst, e.EventTime)
 	dst = binary.AppendVarint(dst, e.SessionStart)
 	dst = binary.AppendVarint(dst, e.Sequence)
-	dst = append(dst, 0, 0, 0) // received_at, source, tenant: null, the router fills them
+	dst = append(dst, 0, 0, 0) // tenant, source, received_at: null, the router fills them
 	dst = appendText(dst, e.AccountID)
 	dst = appendNullable(dst, e.ProfileID, appendText)
 	dst = appendText(dst, e.DeviceID)
 	dst = appendText(dst, e.Device.Type)
-	dst = appendText(dst, e.Device.Model)
+	dst = appendNullable(dst, e.Device.Model, appendText)
 	dst = appendText(dst, e.Device.OS)
-	dst = appendText(dst, e.Device.OSVersion)
+	dst = appendNullable(dst, e.Device.OSVersion, appendText)
 	dst = appendText(dst, e.TitleID)
 	dst = binary.AppendVarint(dst, e.PositionMs)
 	dst = appendNullable(dst, e.BitrateKbps, appendInt)

@@ -258,17 +258,16 @@ func (c *client) next(ctx context.Context) ([]uint64, error) {
 	}
 }
 
-// take lists the events of a message: new ones from first on, each followed by the earlier ones that are sent again after it. An oversize
-// event ends its message, so that the message stays within what gateways accept.
+// take lists the events of a message: new ones from first on, each with the earlier ones that are sent again before it.
 func (c *client) take(first, due uint64) []uint64 {
 	numbers := make([]uint64, 0, due+4)
 	for n := first; n < first+due; n++ {
-		numbers = append(numbers, n)
 		before := len(numbers)
 		numbers = c.gen.Resent(numbers, c.source, n)
 		c.counts.Duplicates.Add(uint64(len(numbers) - before))
+		numbers = append(numbers, n)
 		c.counts.Sent.Add(1)
-		if c.gen.Fault(c.source, n) == Oversize {
+		if c.gen.Fault(c.source, n).EndsMessage() {
 			break
 		}
 	}

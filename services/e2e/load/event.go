@@ -45,7 +45,12 @@ type Event struct {
 }
 
 // Device is the record "device".
-type Device struct{ Type, Model, OS, OSVersion string }
+type Device struct {
+	Type      string
+	Model     Nullable[string]
+	OS        string
+	OSVersion Nullable[string]
+}
 
 // PlayerError is the record "error".
 type PlayerError struct {

@@ -67,6 +67,23 @@ func (g *Generator) Fault(source int, n uint64) Fault {
 	return pick(&r, avroFaults)
 }
 
+// EndsMessage says that an event must be the last of its message: an oversize one keeps the message within what gateways accept, and after a
+// malformed JSON event nothing in the message can be told apart any more.
+func (f Fault) EndsMessage() bool { return f == Oversize || f == MalformedJSON }
+
+// Letter appends the bytes that the dead letter of event n must hold. Of malformed JSON these go on to the end of the message, since the
+// gateway cannot know where the event ends.
+func (g *Generator) Letter(dst []byte, e *Event, source int, n uint64) []byte {
+	dst = g.Append(dst, e, source, n)
+	if g.Fault(source, n) == MalformedJSON {
+		dst = append(dst, messageEnd...)
+	}
+	return dst
+}
+
+// messageEnd closes a JSON message.
+const messageEnd = "]}"
+
 // Append appends the bytes that source's client sends for event n, its fault included. e is scratch space.
 func (g *Generator) Append(dst []byte, e *Event, source int, n uint64) []byte {
 	g.Fill(e, source, n)
@@ -144,7 +161,7 @@ func (g *Generator) AppendMessage(dst []byte, e *Event, source int, seq uint64, 
 			}
 			dst = g.Append(dst, e, source, n)
 		}
-		return append(dst, `]}`...)
+		return append(dst, messageEnd...)
 	}
 	dst = binary.AppendUvarint(dst, seq)
 	dst = binary.AppendUvarint(dst, uint64(len(numbers)))

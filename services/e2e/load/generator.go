@@ -144,7 +144,7 @@ const (
 	farDuplicate  = 263
 )
 
-// Resent returns the events that the client sends again right after event n.
+// Resent returns the events that the client sends again right before event n.
 func (g *Generator) Resent(dst []uint64, source int, n uint64) []uint64 {
 	for _, distance := range [...]uint64{nearDuplicate, farDuplicate} {
 		if n >= distance && g.duplicateDistance(source, n-distance) == distance {

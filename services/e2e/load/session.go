@@ -27,12 +27,12 @@ type session struct {
 
 var (
 	devices = []Device{
-		{"tv", "OLED55C3", "webOS", "23.10"},
-		{"phone", "Pixel 9", "Android", "16"},
-		{"phone", "iPhone17,1", "iOS", "19.1"},
-		{"browser", "Firefox", "Linux", "6.8"},
-		{"stick", "4K Max", "FireOS", "8"},
-		{"console", "コンソール", "システム", "12.0-β"},
+		{"tv", some("OLED55C3"), "webOS", some("23.10")},
+		{"phone", some("Pixel 9"), "Android", some("16")},
+		{"phone", some("iPhone17,1"), "iOS", some("19.1")},
+		{"desktop", Nullable[string]{}, "Linux", Nullable[string]{}},
+		{"stick", some("4K \"Max\""), "FireOS", some("8")},
+		{"console", some("コンソール"), "システム", some("12.0-β")},
 	}
 	countries = []string{"DE", "US", "BR", "JP", "IN", "FR"}
 	networks  = []string{"wifi", "ethernet", "cellular"}
@@ -147,7 +147,7 @@ func eventType(r *rng, pos Position) string {
 	case draw < 92:
 		return "bitrate_change"
 	case draw < 97:
-		return "ad"
+		return "ad_start"
 	default:
 		return "error"
 	}

@@ -162,7 +162,7 @@ func (c *checker) letter(letter DeadLetter) {
 		return
 	}
 	var e load.Event
-	if want := r.gen.Append(nil, &e, id.Source, id.N); string(want) != string(letter.Value) {
+	if want := r.gen.Letter(nil, &e, id.Source, id.N); string(want) != string(letter.Value) {
 		c.result.Corrupt++
 		c.problem("dead letter of %s has %d bytes that are not those sent (%d bytes)", id, len(letter.Value), len(want))
 	}

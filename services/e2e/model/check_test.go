@@ -51,11 +51,11 @@ func newScene(t *testing.T) *scene {
 			source.Acked.Add(n)
 		}
 		if fault := s.gen.Fault(0, n); fault != load.NoFault {
-			s.letters = append(s.letters, DeadLetter{Value: s.gen.Append(nil, &e, 0, n), Cause: fault.Cause()})
+			s.letters = append(s.letters, DeadLetter{Value: s.gen.Letter(nil, &e, 0, n), Cause: fault.Cause()})
 			continue
 		}
 		s.gen.Fill(&e, 0, n)
-		s.masking.apply(&e)
+		s.masking.Apply(&e)
 		s.rows = append(s.rows, handRow{
 			event: e, partition: int32(bucketHash(e.SessionID) % partitions), offset: int64(n), received: base.UnixMicro() + int64(n), tenant: "default",
 		})

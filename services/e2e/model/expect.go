@@ -62,10 +62,8 @@ func partitionPath(e *load.Event) string {
 
 func putDevice(b []byte, e *load.Event) []byte {
 	b = putCount(b, kindRecord, 4)
-	for _, s := range [...]string{e.Device.Type, e.Device.Model, e.Device.OS, e.Device.OSVersion} {
-		b = putText(b, s)
-	}
-	return b
+	b = putNullable(putText(b, e.Device.Type), e.Device.Model, putText)
+	return putNullable(putText(b, e.Device.OS), e.Device.OSVersion, putText)
 }
 
 func putError(b []byte, e load.PlayerError) []byte {

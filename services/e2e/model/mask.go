@@ -41,8 +41,8 @@ func cutIP(text string) string {
 	return prefix.Addr().String()
 }
 
-// apply masks e as the published schemas ask for.
-func (m Masking) apply(e *load.Event) {
+// Apply masks e as the published schemas ask for.
+func (m Masking) Apply(e *load.Event) {
 	e.AccountID = m.pseudonym("account_id", e.AccountID)
 	if e.ProfileID.Valid {
 		e.ProfileID.Value = m.pseudonym("profile_id", e.ProfileID.Value)

@@ -144,7 +144,7 @@ func (r *rowChecker) row(b *batch, i int, id load.ID) error {
 	}
 	state.offsets[id.N] = uint32(offset) + 1
 	run.gen.Fill(&r.event, id.Source, id.N)
-	r.in.Masking.apply(&r.event)
+	r.in.Masking.Apply(&r.event)
 	for _, column := range expected {
 		if err := r.cell(b, i, column); err != nil {
 			return err

@@ -133,7 +133,7 @@ func (r *handRow) values() map[string]any {
 		"event_id":           e.EventID, "session_id": e.SessionID, "event_type": e.EventType, "event_time": e.EventTime,
 		"session_start": e.SessionStart, "sequence": e.Sequence, "received_at": r.received, "source": "client", "tenant": r.tenant,
 		"account_id": e.AccountID, "device_id": e.DeviceID, "title_id": e.TitleID, "position_ms": e.PositionMs, "app_version": e.AppVersion,
-		"device": []any{e.Device.Type, e.Device.Model, e.Device.OS, e.Device.OSVersion}, "tags": e.Tags,
+		"device": []any{e.Device.Type, orNil(e.Device.Model), e.Device.OS, orNil(e.Device.OSVersion)}, "tags": e.Tags,
 		"event_date": partitionPath(e)[11:21], "event_hour": partitionPath(e)[33:],
 		"_hoodie_kafka_source_partition": r.partition, "_hoodie_kafka_source_offset": r.offset,
 		"_hoodie_kafka_source_timestamp": r.received / 1000,
