@@ -1,0 +1,200 @@
+package hudi
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/keys"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/txn"
+)
+
+type danglingFile = fileslice.BaseFile
+
+// instantAttempts bounds how often another instant is tried when one is taken.
+const instantAttempts = 100
+
+var errNoInstant = storage.MarkRetryable(fmt.Errorf("every instant tried is taken"))
+
+// groupPlan is what a commit will do to one file group.
+type groupPlan struct {
+	group Group
+	id    string              // file id
+	old   *fileslice.BaseFile // nil for a new group
+}
+
+// checkRequest refuses what is wrong by itself, whatever the table holds.
+func (w *Writer) checkRequest(req CommitRequest) error {
+	type place struct {
+		partition string
+		bucket    int
+	}
+	seen := make(map[place]bool)
+	for _, g := range req.Groups {
+		if err := w.checkPartition(g.Partition); err != nil {
+			return err
+		}
+		if g.Bucket < 0 || g.Bucket >= w.config.Buckets {
+			return fmt.Errorf("%w: bucket %d of %d", ErrInvalid, g.Bucket, w.config.Buckets)
+		}
+		if seen[place{g.Partition, g.Bucket}] {
+			return fmt.Errorf("%w: group %s, bucket %d is there twice", ErrInvalid, g.Partition, g.Bucket)
+		}
+		seen[place{g.Partition, g.Bucket}] = true
+		for i, r := range g.Records {
+			if r.Key == "" || r.Writer < 0 || r.Writer >= len(req.WriterSchemas) {
+				return fmt.Errorf("%w: record %d of %s, bucket %d: key %q, writer schema %d", ErrInvalid, i, g.Partition, g.Bucket, r.Key, r.Writer)
+			}
+		}
+	}
+	for _, key := range []string{meta.SchemaKey, meta.PlayheadKey, meta.CheckpointKey} {
+		if _, set := req.ExtraMetadata[key]; set {
+			return fmt.Errorf("%w: extra metadata %s is the library's", ErrInvalid, key)
+		}
+	}
+	return checkRanges(req.Progress)
+}
+
+func (w *Writer) checkPartition(path string) error {
+	if err := keys.CheckPartitionPath(path, len(w.config.PartitionFields)); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if !w.config.HiveStyle {
+		return nil
+	}
+	for i, element := range strings.Split(path, "/") {
+		if !strings.HasPrefix(element, w.config.PartitionFields[i]+"=") {
+			return fmt.Errorf("%w: partition %q is not hive style", ErrInvalid, path)
+		}
+	}
+	return nil
+}
+
+func checkRanges(p Progress) error {
+	for stream, partitions := range p {
+		for partition, r := range partitions {
+			// The stream's name stands in the checkpoint text before a comma.
+			if stream == "" || strings.ContainsAny(stream, ",:") || partition < 0 || r.From < 0 || r.Next < r.From {
+				return fmt.Errorf("%w: progress %+v of %q/%d", ErrInvalid, r, stream, partition)
+			}
+		}
+	}
+	return nil
+}
+
+// checkProgress compares with the offsets in HEAD: what is before them is in the table, what is behind would be skipped. A partition that
+// HEAD does not know may begin anywhere.
+func checkProgress(head txn.Head, p Progress) error {
+	for stream, partitions := range p {
+		for partition, r := range partitions {
+			if next, known := head.Offsets[stream][partition]; known && next != r.From {
+				return fmt.Errorf("%w: %s/%d begins at %d, the table ends at %d", ErrConflict, stream, partition, r.From, next)
+			}
+		}
+	}
+	return nil
+}
+
+// advance sets the offsets after the commit.
+func advance(head *txn.Head, p Progress) {
+	for stream, partitions := range p {
+		if head.Offsets[stream] == nil {
+			head.Offsets[stream] = make(map[int32]int64)
+		}
+		for partition, r := range partitions {
+			head.Offsets[stream][partition] = r.Next
+		}
+	}
+}
+
+// checkpoint is Hudi Streamer's checkpoint of a Kafka source, stream,partition:offset,..., which knows one stream only.
+func checkpoint(offsets map[string]map[int32]int64) (text string, ok bool) {
+	if len(offsets) != 1 {
+		return "", false
+	}
+	var b strings.Builder
+	for stream, partitions := range offsets {
+		b.WriteString(stream)
+		for _, p := range slices.Sorted(maps.Keys(partitions)) {
+			b.WriteString("," + strconv.Itoa(int(p)) + ":" + strconv.FormatInt(partitions[p], 10))
+		}
+	}
+	return b.String(), true
+}
+
+// planGroups finds each group's file as of the timeline, and which partitions are new.
+func (w *Writer) planGroups(ctx context.Context, tl *timeline.Timeline, groups []Group) (plans []groupPlan, newPartitions []string, err error) {
+	byPartition := make(map[string][]Group)
+	for _, g := range groups {
+		if len(g.Records) > 0 {
+			byPartition[g.Partition] = append(byPartition[g.Partition], g)
+		}
+	}
+	if len(byPartition) == 0 {
+		return nil, nil, nil
+	}
+	replaced, err := w.table.Replaced(ctx, tl)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, partition := range slices.Sorted(maps.Keys(byPartition)) {
+		objects, hasMetafile, err := w.listPartition(ctx, partition)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !hasMetafile {
+			newPartitions = append(newPartitions, partition)
+		}
+		view := fileslice.Latest(objects, tl, replaced)
+		if err := w.sweepOrphans(ctx, view.Dangling); err != nil {
+			return nil, nil, err
+		}
+		for _, g := range byPartition[partition] {
+			plan, err := planGroup(g, view.Slices)
+			if err != nil {
+				return nil, nil, err
+			}
+			plans = append(plans, plan)
+		}
+	}
+	return plans, newPartitions, nil
+}
+
+func (w *Writer) listPartition(ctx context.Context, partition string) (objects []fileslice.Object, hasMetafile bool, err error) {
+	for info, err := range w.table.store.List(ctx, partition+"/") {
+		if err != nil {
+			return nil, false, fmt.Errorf("list partition %s: %w", partition, err)
+		}
+		if info.Key == partition+"/"+fileslice.PartitionMetafile {
+			hasMetafile = true
+		}
+		objects = append(objects, fileslice.Object{Key: info.Key, Size: info.Size})
+	}
+	return objects, hasMetafile, nil
+}
+
+func planGroup(g Group, slices []fileslice.Slice) (groupPlan, error) {
+	plan := groupPlan{group: g, id: keys.FileID(g.Partition, g.Bucket)}
+	for _, s := range slices {
+		bucket, ok := keys.BucketOf(s.Base.FileID)
+		switch {
+		case s.Base.Partition != g.Partition || ok && bucket != g.Bucket:
+		case !ok:
+			return plan, &UnsupportedError{"file id", s.Base.FileID, "the partition holds files that are not of a bucket index"}
+		case s.Logs > 0:
+			return plan, &UnsupportedError{"file id", s.Base.FileID, "the file group has log files"}
+		case plan.old != nil:
+			return plan, &UnsupportedError{"file id", s.Base.FileID, "two file groups have the same bucket as " + plan.id}
+		default:
+			plan.old, plan.id = &s.Base, s.Base.FileID
+		}
+	}
+	return plan, nil
+}

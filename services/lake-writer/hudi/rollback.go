@@ -1,0 +1,310 @@
+package hudi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/txn"
+)
+
+// settle brings the timeline into the state that a commit may follow: the last commit is on it, and nothing dead is pending on it. It
+// returns the timeline as it is then. The caller holds w.mu and has no attempt under way.
+func (w *Writer) settle(ctx context.Context) (*timeline.Timeline, error) {
+	tl, err := w.table.Timeline(ctx)
+	if err != nil {
+		return nil, err
+	}
+	changed := false
+	if head := w.mu.head.Head; !tl.Committed(head.Instant) {
+		if err := txn.Project(ctx, w.table.store, head); err != nil {
+			return nil, err
+		}
+		changed = true
+	}
+	dead, err := w.deadAttempts(ctx, tl)
+	if err != nil {
+		return nil, err
+	}
+	for _, instant := range dead {
+		if err := w.rollBack(ctx, instant); err != nil {
+			return nil, err
+		}
+		changed = true
+	}
+	finished, err := w.finishRollbacks(ctx, tl)
+	if err != nil || !changed && !finished {
+		return tl, err
+	}
+	return w.table.Timeline(ctx)
+}
+
+// deadAttempts finds the attempts of this library that can never commit: their epoch is below ours, so their HEAD replacement must fail, or
+// it is ours and the attempt has failed. Attempts of other engines are theirs to judge. An attempt of a later epoch means that we are the
+// past ourselves: it may be alive, and nothing of it may be touched.
+func (w *Writer) deadAttempts(ctx context.Context, tl *timeline.Timeline) ([]timeline.Instant, error) {
+	epochs := make(map[timeline.Instant]int64)
+	for info, err := range w.table.store.List(ctx, meta.TempFolder) {
+		if err != nil {
+			return nil, fmt.Errorf("list attempts: %w", err)
+		}
+		folder, name := path.Split(strings.TrimPrefix(info.Key, meta.TempFolder))
+		instant, err := timeline.ParseInstant(strings.TrimSuffix(folder, "/"))
+		if err != nil || name != meta.ReservationName {
+			continue
+		}
+		data, _, err := w.table.store.Get(ctx, info.Key)
+		if errors.Is(err, storage.ErrNotExist) { // its owner has just ended it
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read reservation of %s: %w", instant, err)
+		}
+		r, err := meta.ParseReservation(data)
+		if err != nil {
+			return nil, fmt.Errorf("read reservation of %s: %w", instant, err)
+		}
+		epochs[instant] = r.Epoch
+	}
+	// A paused writer may bring an instant back after its reservation was swept; its inflight file names the epoch too.
+	for _, e := range tl.Pending() {
+		if _, known := epochs[e.Instant]; known || e.Action != timeline.Commit || e.State != timeline.Inflight {
+			continue
+		}
+		c, err := w.table.Commit(ctx, e)
+		if errors.Is(err, storage.ErrNotExist) || errors.Is(err, meta.ErrCommit) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if note, ours := c.Note(); ours {
+			epochs[e.Instant] = note.Epoch
+		}
+	}
+	var dead []timeline.Instant
+	for instant, epoch := range epochs {
+		if epoch > w.epoch {
+			return nil, fmt.Errorf("instant %s is of epoch %d, ours is %d: %w", instant, epoch, w.epoch, ErrFenced)
+		}
+		dead = append(dead, instant)
+	}
+	return dead, nil
+}
+
+// rollBack undoes a dead attempt: its data files, then the attempt's own files. It can be repeated at any point, by anybody.
+func (w *Writer) rollBack(ctx context.Context, instant timeline.Instant) error {
+	tl, err := w.table.Timeline(ctx)
+	if err != nil {
+		return err
+	}
+	e, onTimeline := tl.Find(instant, timeline.Commit)
+	if tl.Committed(instant) || instant == w.mu.head.Head.Instant {
+		return w.deleteAttempt(ctx, instant) // it committed, and may be archived by now: only its markers were left
+	}
+	files, err := w.markedFiles(ctx, instant)
+	if err != nil {
+		return err
+	}
+	if !onTimeline {
+		if err := w.deleteAll(ctx, files); err != nil {
+			return err
+		}
+		return w.deleteAttempt(ctx, instant)
+	}
+	rollback, err := w.requestRollback(ctx, tl, e, files)
+	if err != nil {
+		return err
+	}
+	if err := w.deleteAll(ctx, files); err != nil {
+		return err
+	}
+	if err := w.completeRollback(ctx, rollback, e, files); err != nil {
+		return err
+	}
+	// The timeline's files go last but for the reservation, which is what makes an interrupted rollback be found again.
+	for _, state := range []timeline.State{timeline.Inflight, timeline.Requested} {
+		if err := w.deleteAll(ctx, []string{e.In(state).Key()}); err != nil {
+			return err
+		}
+	}
+	return w.deleteAttempt(ctx, instant)
+}
+
+// markedFiles are the data files that an attempt announced. It announces all before it writes any.
+func (w *Writer) markedFiles(ctx context.Context, instant timeline.Instant) ([]string, error) {
+	data, _, err := w.table.store.Get(ctx, meta.MarkerListKey(instant))
+	if errors.Is(err, storage.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read markers of %s: %w", instant, err)
+	}
+	markers, err := meta.ParseMarkers(data)
+	if err != nil {
+		return nil, fmt.Errorf("read markers of %s: %w", instant, err)
+	}
+	var files []string
+	for _, m := range markers {
+		// Whatever the list says, nothing but the attempt's own base files is deleted.
+		if f, err := fileslice.ParseKey(m.File); err == nil && f.Instant == instant {
+			files = append(files, m.File)
+		}
+	}
+	return files, nil
+}
+
+// deleteAttempt deletes an attempt's markers and at the end its reservation.
+func (w *Writer) deleteAttempt(ctx context.Context, instant timeline.Instant) error {
+	return w.deleteAll(ctx, []string{
+		meta.MarkerListKey(instant), meta.MarkerTypeKey(instant), meta.MarkerFolder(instant) + meta.ReservationName,
+	})
+}
+
+// requestRollback puts the rollback's plan on the timeline, or takes up the one that an interrupted rollback left.
+func (w *Writer) requestRollback(ctx context.Context, tl *timeline.Timeline, failed timeline.Entry, files []string) (timeline.Entry, error) {
+	plan := meta.RollbackPlan{InstantToRollback: &meta.InstantInfo{CommitTime: string(failed.Instant), Action: string(failed.Action)}}
+	requests, version := []meta.RollbackRequest{}, 1
+	for _, f := range files {
+		// As in Hudi's plans that are made from markers, the file group stays empty.
+		requests = append(requests, meta.RollbackRequest{
+			PartitionPath: partitionOf(f), FileID: new(string), LatestBaseInstant: new(string),
+			FilesToBeDeleted: []string{w.table.options.baseURI + f}, LogBlocks: &map[string]int64{},
+		})
+	}
+	plan.Requests, plan.Version = &requests, &version
+	data, err := plan.Encode()
+	if err != nil {
+		return timeline.Entry{}, err
+	}
+	for _, e := range tl.Pending() {
+		if e.Action != timeline.Rollback {
+			continue
+		}
+		if target, err := w.rollbackTarget(ctx, e); err == nil && target == failed.Instant {
+			return e, w.putInflight(ctx, e)
+		}
+	}
+	last := max(tl.Last(), w.mu.head.Head.Instant)
+	for range instantAttempts {
+		last = timeline.Next(w.table.options.now(), last)
+		e := timeline.Entry{Instant: last, Action: timeline.Rollback, State: timeline.Requested}
+		_, err := w.table.store.Put(ctx, e.Key(), data, storage.Condition{IfAbsent: true})
+		switch {
+		case err == nil:
+			return e, w.putInflight(ctx, e)
+		case storage.Classify(err) != storage.Precondition:
+			return timeline.Entry{}, fmt.Errorf("request rollback of %s: %w", failed.Instant, err)
+		}
+	}
+	return timeline.Entry{}, errNoInstant
+}
+
+func partitionOf(file string) string {
+	return strings.TrimSuffix(file[:strings.LastIndexByte(file, '/')+1], "/")
+}
+
+func (w *Writer) putInflight(ctx context.Context, rollback timeline.Entry) error {
+	_, err := w.table.store.Put(ctx, rollback.In(timeline.Inflight).Key(), nil, storage.Condition{IfAbsent: true})
+	if err != nil && storage.Classify(err) != storage.Precondition {
+		return fmt.Errorf("begin rollback %s: %w", rollback.Instant, err)
+	}
+	return nil
+}
+
+func (w *Writer) completeRollback(ctx context.Context, rollback, failed timeline.Entry, files []string) error {
+	version := 1
+	info := meta.InstantInfo{CommitTime: string(failed.Instant), Action: string(failed.Action)}
+	m := meta.RollbackMetadata{
+		StartRollbackTime: string(rollback.Instant), TotalFilesDeleted: len(files), CommitsRollback: []string{string(failed.Instant)},
+		Partitions: make(map[string]meta.RollbackPartition), Version: &version, InstantsRollback: []meta.InstantInfo{info},
+	}
+	for _, f := range files {
+		p := m.Partitions[partitionOf(f)]
+		p.PartitionPath, p.FailedDeleteFiles = partitionOf(f), []string{}
+		p.SuccessDeleteFiles = append(p.SuccessDeleteFiles, w.table.options.baseURI+f)
+		p.RollbackLogFiles, p.LogFilesFromFailed = &map[string]int64{}, &map[string]int64{}
+		m.Partitions[p.PartitionPath] = p
+	}
+	data, err := m.Encode()
+	if err != nil {
+		return err
+	}
+	_, err = w.table.store.Put(ctx, rollback.In(timeline.Completed).Key(), data, storage.Condition{IfAbsent: true})
+	if err != nil && storage.Classify(err) != storage.Precondition {
+		return fmt.Errorf("complete rollback %s: %w", rollback.Instant, err)
+	}
+	return nil
+}
+
+// rollbackTarget is the instant that a pending rollback undoes.
+func (w *Writer) rollbackTarget(ctx context.Context, e timeline.Entry) (timeline.Instant, error) {
+	data, _, err := w.table.store.Get(ctx, e.In(timeline.Requested).Key())
+	if err != nil {
+		return "", fmt.Errorf("read plan of rollback %s: %w", e.Instant, err)
+	}
+	plan, err := meta.ParseRollbackPlan(data)
+	if err != nil {
+		return "", fmt.Errorf("read plan of rollback %s: %w", e.Instant, err)
+	}
+	return timeline.Instant(plan.InstantToRollback.CommitTime), nil
+}
+
+// finishRollbacks completes rollbacks that are pending though what they undo is gone: two writers undid the same attempt, and one died.
+func (w *Writer) finishRollbacks(ctx context.Context, tl *timeline.Timeline) (some bool, err error) {
+	for _, e := range tl.Pending() {
+		if e.Action != timeline.Rollback {
+			continue
+		}
+		now, err := w.table.Timeline(ctx)
+		if err != nil {
+			return some, err
+		}
+		if done, ok := now.Find(e.Instant, timeline.Rollback); ok && done.State == timeline.Completed {
+			continue
+		}
+		target, err := w.rollbackTarget(ctx, e)
+		if err != nil {
+			return some, err
+		}
+		if _, there := now.Find(target, timeline.Commit); there { // another engine's, or of a commit that completed
+			continue
+		}
+		failed := timeline.Entry{Instant: target, Action: timeline.Commit}
+		if err := errors.Join(w.putInflight(ctx, e), w.completeRollback(ctx, e, failed, nil)); err != nil {
+			return some, err
+		}
+		some = true
+	}
+	return some, nil
+}
+
+// sweepOrphans deletes base files whose instant is on the timeline in no state: what a paused writer put after its attempt was rolled
+// back. The timeline is listed after the files were, so an attempt that has just begun is not among them.
+func (w *Writer) sweepOrphans(ctx context.Context, dangling []danglingFile) error {
+	if len(dangling) == 0 {
+		return nil
+	}
+	tl, err := w.table.Timeline(ctx)
+	if err != nil {
+		return err
+	}
+	known := make(map[timeline.Instant]bool)
+	for _, e := range tl.Entries() {
+		known[e.Instant] = true
+	}
+	for _, f := range dangling {
+		if !known[f.Instant] && !tl.Committed(f.Instant) {
+			if err := w.deleteAll(ctx, []string{f.Key()}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+package hudi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/txn"
+)
+
+// TableConfig describes a table to create.
+type TableConfig struct {
+	Database, Name        string
+	RecordKeyFields       []string // two or more: the texts of a complex key
+	PartitionFields       []string // none for a table without partitions
+	OrderingField         string   // of two rows of one key, readers of other table types keep the one where it is greater
+	HiveStylePartitioning bool     // a=1/b=2, else 1/2
+	Buckets               int      // file groups per partition; cannot change later
+	BucketField           string   // the record key field that decides the bucket
+	Schema                string   // Avro record, every field nullable, without meta columns
+}
+
+// Table is an open table. It holds no state of the store but hoodie.properties as it was when opened.
+type Table struct {
+	store   storage.Store
+	props   meta.Properties
+	options options
+}
+
+type options struct {
+	now         func() time.Time
+	newID       func() string
+	parallelism int
+	baseURI     string
+	writeFile   fileWriter
+}
+
+// Option changes how a table is worked with.
+type Option func(*options)
+
+// WithClock sets the clock that instants are taken from; the default is time.Now.
+func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
+
+// WithIDs sets where unique ids come from; the default are random UUIDs.
+func WithIDs(newID func() string) Option { return func(o *options) { o.newID = newID } }
+
+// WithParallelism bounds how many data files a commit builds and puts at a time, each held in memory; the default is 4.
+func WithParallelism(n int) Option { return func(o *options) { o.parallelism = max(1, n) } }
+
+// WithBaseURI names the table's base path as other engines know it, such as s3a://bucket/lake/events. It is written into rollback plans,
+// whose paths are absolute, so that Hudi can finish a rollback of ours.
+func WithBaseURI(uri string) Option {
+	return func(o *options) { o.baseURI = strings.TrimSuffix(uri, "/") + "/" }
+}
+
+func newOptions(opts []Option) options {
+	o := options{now: time.Now, newID: uuid.NewString, parallelism: 4, writeFile: writeBaseFile}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return o
+}
+
+// Open opens a table. It is strict: a table whose reading would need what this package does not know is refused with an
+// *UnsupportedError. No table is ErrNotFound.
+func Open(ctx context.Context, store storage.Store, opts ...Option) (*Table, error) {
+	p, _, err := loadProperties(ctx, store)
+	if err != nil {
+		return nil, fmt.Errorf("open table: %w", err)
+	}
+	if err := checkReadable(p); err != nil {
+		return nil, fmt.Errorf("open table: %w", err)
+	}
+	return &Table{store: store, props: p, options: newOptions(opts)}, nil
+}
+
+// Name is the table's name, database.name or name alone.
+func (t *Table) Name() string {
+	return strings.TrimPrefix(t.props[meta.DatabaseName]+"."+t.props[meta.TableName], ".")
+}
+
+// Properties are the table's properties as of Open. The map is the caller's.
+func (t *Table) Properties() map[string]string {
+	c := make(map[string]string, len(t.props))
+	for k, v := range t.props {
+		c[k] = v
+	}
+	return c
+}
+
+// Head is the table's HEAD: owner, offsets and the last commit of this library. A table that this library does not write has none.
+func (t *Table) Head(ctx context.Context) (Head, error) {
+	stored, err := txn.Load(ctx, t.store)
+	if errors.Is(err, storage.ErrNotExist) {
+		return Head{}, &UnsupportedError{txn.Key, "", "the table was not created by this library"}
+	}
+	return stored.Head, err
+}
+
+// Head is the state of a table as its writers see it.
+type Head = txn.Head
+
+// Timeline lists the table's active timeline.
+func (t *Table) Timeline(ctx context.Context) (*timeline.Timeline, error) {
+	var names []string
+	for info, err := range t.store.List(ctx, timeline.Prefix) {
+		if err != nil {
+			return nil, fmt.Errorf("list timeline: %w", err)
+		}
+		names = append(names, strings.TrimPrefix(info.Key, timeline.Folder))
+	}
+	return timeline.New(names), nil
+}
+
+// Commit reads the metadata of a completed write.
+func (t *Table) Commit(ctx context.Context, e timeline.Entry) (*meta.Commit, error) {
+	data, _, err := t.store.Get(ctx, e.Key())
+	if err != nil {
+		return nil, fmt.Errorf("read instant %s: %w", e.FileName(), err)
+	}
+	c, err := meta.ParseCommit(data)
+	if err != nil {
+		return nil, fmt.Errorf("read instant %s: %w", e.FileName(), err)
+	}
+	return c, nil
+}
+
+// Schema is the table schema as of a timeline: that of the newest commit which names one, else the one of the creation.
+func (t *Table) Schema(ctx context.Context, tl *timeline.Timeline) (string, error) {
+	commits := tl.Commits()
+	for i := len(commits) - 1; i >= 0; i-- {
+		c, err := t.Commit(ctx, commits[i])
+		if err != nil {
+			return "", err
+		}
+		if schema := c.ExtraMetadata[meta.SchemaKey]; schema != "" {
+			return schema, nil
+		}
+	}
+	if schema := t.props[meta.CreateSchema]; schema != "" {
+		return schema, nil
+	}
+	return "", &UnsupportedError{meta.CreateSchema, "", "neither a commit nor the table names a schema"}
+}
+
+// Replaced are the file groups, by partition, that completed replacecommits of the timeline took away.
+func (t *Table) Replaced(ctx context.Context, tl *timeline.Timeline) (map[string][]string, error) {
+	replaced := make(map[string][]string)
+	for _, e := range tl.Commits() {
+		if e.Action != timeline.ReplaceCommit {
+			continue
+		}
+		c, err := t.Commit(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		for partition, ids := range c.PartitionToReplaceFileIDs {
+			replaced[partition] = append(replaced[partition], ids...)
+		}
+	}
+	return replaced, nil
+}
+
+// loadProperties reads hoodie.properties. Where it is missing or half written, the copy that a change of it leaves for its time counts, as
+// for Hudi (HoodieTableConfig.fetchConfigs).
+func loadProperties(ctx context.Context, store storage.Store) (meta.Properties, storage.Info, error) {
+	var first error
+	for _, key := range []string{meta.PropertiesKey, meta.PropertiesBackupKey} {
+		data, info, err := store.Get(ctx, key)
+		var p meta.Properties
+		if err == nil {
+			p, err = meta.ParseProperties(data)
+		}
+		if err == nil {
+			err = p.CheckTable()
+		}
+		if err == nil {
+			return p, info, nil
+		}
+		if first == nil {
+			first = fmt.Errorf("read %s: %w", key, err)
+		}
+		if c := storage.Classify(err); c == storage.Retryable {
+			break
+		}
+	}
+	if errors.Is(first, storage.ErrNotExist) {
+		first = fmt.Errorf("%w: %w", ErrNotFound, first)
+	}
+	return nil, storage.Info{}, first
+}

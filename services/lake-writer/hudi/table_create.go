@@ -1,0 +1,184 @@
+package hudi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/txn"
+)
+
+type tableNote = meta.TableNote
+
+// Create makes a table, or finishes one whose making was interrupted. A table that is there already is returned when it is the same but
+// for its schema, which may have grown since; else a *MismatchError says in what it differs.
+//
+// A new table begins with an empty commit. Readers take a file for committed when it is older than the first commit of the timeline
+// (Hudi supposes it archived), so nothing may ever be attempted before one.
+func Create(ctx context.Context, store storage.Store, cfg TableConfig, opts ...Option) (*Table, error) {
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("create table: %w", err)
+	}
+	t := &Table{store: store, options: newOptions(opts)}
+	note, err := t.settleNote(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("create table: %w", err)
+	}
+	head, err := t.createHead(ctx, note)
+	if err != nil {
+		return nil, fmt.Errorf("create table: %w", err)
+	}
+	if err := t.putProperties(ctx, note); err != nil {
+		return nil, fmt.Errorf("create table: %w", err)
+	}
+	if head.Head.Sequence == 0 {
+		if err := txn.Project(ctx, store, head.Head); err != nil {
+			return nil, fmt.Errorf("create table: %w", err)
+		}
+	}
+	return Open(ctx, store, opts...)
+}
+
+func (c TableConfig) check() error {
+	invalid := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
+	}
+	schema, err := parseTableSchema(c.Schema)
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.Name == "" || strings.ContainsAny(c.Database+c.Name, "/\\ \t\r\n."):
+		return invalid("table name %q.%q", c.Database, c.Name)
+	case len(c.RecordKeyFields) < 2:
+		return invalid("%d record key fields, want two or more", len(c.RecordKeyFields))
+	case len(c.PartitionFields) == 0:
+		return invalid("no partition fields")
+	case c.Buckets < 1 || c.Buckets > 99_999_999: // eight digits in file ids
+		return invalid("%d buckets", c.Buckets)
+	case !slices.Contains(c.RecordKeyFields, c.BucketField):
+		return invalid("bucket field %q is no record key field", c.BucketField)
+	}
+	for _, f := range slices.Concat(c.RecordKeyFields, c.PartitionFields, []string{c.OrderingField}) {
+		if schema.field(f) == nil {
+			return invalid("field %q is not in the schema", f)
+		}
+	}
+	return nil
+}
+
+// settleNote writes the table note, or returns the one that is there: what it says is what the rest of the table is made from.
+func (t *Table) settleNote(ctx context.Context, cfg TableConfig) (tableNote, error) {
+	want := tableNote{
+		Format: meta.TableNoteFormat, Database: cfg.Database, Name: cfg.Name, RecordKeyFields: cfg.RecordKeyFields,
+		PartitionFields: cfg.PartitionFields, OrderingField: cfg.OrderingField, HiveStyle: cfg.HiveStylePartitioning,
+		Buckets: cfg.Buckets, BucketField: cfg.BucketField, Schema: cfg.Schema,
+	}
+	have, err := loadNote(ctx, t.store)
+	if err == nil {
+		return have, compareNotes(have, want)
+	}
+	if !errors.Is(err, storage.ErrNotExist) {
+		return tableNote{}, err
+	}
+	if _, _, err := loadProperties(ctx, t.store); !errors.Is(err, ErrNotFound) {
+		if err != nil {
+			return tableNote{}, err
+		}
+		return tableNote{}, errNotOurs
+	}
+	data, err := want.Encode()
+	if err != nil {
+		return tableNote{}, err
+	}
+	_, err = t.store.Put(ctx, meta.TableNoteKey, data, storage.Condition{IfAbsent: true})
+	if storage.Classify(err) == storage.Precondition { // another creator was faster
+		have, err := loadNote(ctx, t.store)
+		if err != nil {
+			return tableNote{}, err
+		}
+		return have, compareNotes(have, want)
+	}
+	if err != nil {
+		return tableNote{}, fmt.Errorf("write table note: %w", err)
+	}
+	return want, nil
+}
+
+var errNotOurs = &UnsupportedError{meta.TableNoteKey, "", "the table was not created by this library, so its buckets are not known"}
+
+func loadNote(ctx context.Context, store storage.Store) (tableNote, error) {
+	data, _, err := store.Get(ctx, meta.TableNoteKey)
+	if err != nil {
+		return tableNote{}, fmt.Errorf("read table note: %w", err)
+	}
+	n, err := meta.ParseTableNote(data)
+	if err != nil {
+		return tableNote{}, fmt.Errorf("read table note: %w", err)
+	}
+	return n, nil
+}
+
+// compareNotes compares all but the schema and the format.
+func compareNotes(have, want tableNote) error {
+	h, w := reflect.ValueOf(have), reflect.ValueOf(want)
+	for i := range h.NumField() {
+		name := h.Type().Field(i).Tag.Get("json")
+		a, b := fmt.Sprint(h.Field(i).Interface()), fmt.Sprint(w.Field(i).Interface())
+		if name != "schema" && name != "format" && a != b {
+			return &MismatchError{name, a, b}
+		}
+	}
+	return nil
+}
+
+// createHead makes the HEAD of an empty table, with its empty first commit, or returns the one that is there.
+func (t *Table) createHead(ctx context.Context, note tableNote) (txn.Stored, error) {
+	stored, err := txn.Load(ctx, t.store)
+	if !errors.Is(err, storage.ErrNotExist) {
+		return stored, err
+	}
+	now, id := t.options.now(), t.options.newID()
+	h := txn.Head{
+		Format: txn.FormatVersion, WriteID: id, CommitID: id, History: []string{id},
+		Instant: timeline.At(now), Action: timeline.Commit, CompletedAt: now.UTC(),
+	}
+	text, err := meta.CommitNote{CommitID: id, CompletedMillis: now.UnixMilli()}.Encode()
+	if err != nil {
+		return txn.Stored{}, err
+	}
+	h.Completed, err = meta.Commit{
+		ExtraMetadata: map[string]string{meta.SchemaKey: note.Schema, meta.PlayheadKey: text},
+		OperationType: meta.OperationUpsert,
+	}.Encode()
+	if err != nil {
+		return txn.Stored{}, err
+	}
+	return txn.Create(ctx, t.store, h)
+}
+
+// putProperties makes the place a table for everybody else, with the keys that Hudi 0.15 writes and 0.15 to 1.2 read.
+func (t *Table) putProperties(ctx context.Context, n tableNote) error {
+	p := meta.Properties{
+		meta.TableName: n.Name, meta.DatabaseName: n.Database, meta.TableType: "COPY_ON_WRITE", meta.TableVersion: "6",
+		meta.TimelineLayout: "1", meta.TimelineTimezone: "UTC", meta.ArchiveFolder: "archived",
+		meta.RecordKeyFields: strings.Join(n.RecordKeyFields, ","), meta.PartitionFields: strings.Join(n.PartitionFields, ","),
+		meta.PrecombineField: n.OrderingField, meta.KeyGeneratorClass: complexKeyGenerator,
+		meta.PayloadClass: "org.apache.hudi.common.model.DefaultHoodieRecordPayload",
+		meta.HiveStyle:    fmt.Sprint(n.HiveStyle), meta.URLEncode: "false", meta.DropPartitionColumns: "false",
+		meta.PopulateMetaFields: "true", meta.BaseFileFormat: "PARQUET", meta.CreateSchema: n.Schema,
+	}
+	p[meta.Checksum] = p.TableChecksum()
+	data := p.Encode("Properties saved on", t.options.now())
+	_, err := t.store.Put(ctx, meta.PropertiesKey, data, storage.Condition{IfAbsent: true})
+	if err != nil && storage.Classify(err) != storage.Precondition {
+		return fmt.Errorf("write %s: %w", meta.PropertiesKey, err)
+	}
+	return nil
+}

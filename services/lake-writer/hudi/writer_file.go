@@ -1,0 +1,123 @@
+package hudi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/basefile"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
+)
+
+// fileJob is one base file to build: the rows of the group's older file, if there is one, and those records whose keys it lacks.
+type fileJob struct {
+	file          fileslice.BaseFile
+	old           *fileslice.BaseFile
+	taskID        int
+	tableSchema   string
+	writerSchemas []string
+	records       []Record
+}
+
+// fileResult is the built file; no data when no record was new, and so no file is needed.
+type fileResult struct {
+	data       []byte
+	rows       int64 // of the whole file
+	added      int64
+	duplicates int64
+}
+
+// fileWriter builds a file. It is a seam: the commit protocol does not depend on what is in the files.
+type fileWriter func(ctx context.Context, store storage.Store, job fileJob) (fileResult, error)
+
+// writeBaseFile is the fileWriter of Parquet base files.
+func writeBaseFile(ctx context.Context, store storage.Store, job fileJob) (fileResult, error) {
+	old, seen, err := openOld(ctx, store, job.old)
+	if err != nil {
+		return fileResult{}, err
+	}
+	var out bytes.Buffer
+	w, err := basefile.NewWriter(&out, basefile.Config{
+		TableSchema: job.tableSchema, WriterSchemas: job.writerSchemas, CommitTime: string(job.file.Instant),
+		PartitionPath: job.file.Partition, FileName: job.file.Name(), TaskID: job.taskID,
+	})
+	if err != nil {
+		return fileResult{}, fmt.Errorf("begin base file: %w", err)
+	}
+	var result fileResult
+	fresh := make([]Record, 0, len(job.records))
+	for _, r := range job.records {
+		if _, dup := seen[r.Key]; dup {
+			result.duplicates++
+			continue
+		}
+		seen[r.Key] = struct{}{}
+		fresh = append(fresh, r)
+	}
+	if len(fresh) == 0 {
+		return result, nil
+	}
+	if old != nil {
+		if _, err := w.CopyFrom(ctx, old, nil); err != nil {
+			return fileResult{}, fmt.Errorf("copy rows of %s: %w", job.old.Key(), err)
+		}
+	}
+	for _, r := range fresh {
+		if err := w.Append(basefile.Record{Key: r.Key, Writer: r.Writer, Payload: r.Payload}); err != nil {
+			return fileResult{}, appendError(r.Key, err)
+		}
+	}
+	footer, err := w.Close()
+	if err != nil {
+		return fileResult{}, fmt.Errorf("end base file: %w", err)
+	}
+	result.data, result.rows, result.added = out.Bytes(), footer.Rows, int64(len(fresh))
+	return result, nil
+}
+
+// appendError makes a record that no retry will repair the caller's error.
+func appendError(key string, err error) error {
+	var record *basefile.RecordError
+	if errors.As(err, &record) {
+		return fmt.Errorf("%w: record %q: %w", ErrInvalid, key, err)
+	}
+	return fmt.Errorf("add record %q: %w", key, err)
+}
+
+// openOld reads the older file and its keys.
+func openOld(ctx context.Context, store storage.Store, old *fileslice.BaseFile) (*basefile.Reader, map[string]struct{}, error) {
+	if old == nil {
+		return nil, make(map[string]struct{}), nil
+	}
+	data, _, err := store.Get(ctx, old.Key())
+	if err != nil {
+		return nil, nil, fmt.Errorf("read base file: %w", err)
+	}
+	r, err := basefile.OpenReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil, nil, fmt.Errorf("open base file %s: %w", old.Key(), err)
+	}
+	keys, err := r.Keys()
+	if err != nil {
+		return nil, nil, fmt.Errorf("read keys of %s: %w", old.Key(), err)
+	}
+	seen := make(map[string]struct{}, len(keys))
+	for _, k := range keys {
+		seen[k] = struct{}{}
+	}
+	return r, seen, nil
+}
+
+// checkWriterSchemas lets the Parquet writer refuse schemas before anything is written to the store.
+func checkWriterSchemas(table string, writers []string) error {
+	_, err := basefile.NewWriter(io.Discard, basefile.Config{
+		TableSchema: table, WriterSchemas: writers, CommitTime: "20000101000000000", FileName: "x", PartitionPath: "x",
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return nil
+}
