@@ -93,6 +93,13 @@ type Server struct {
 	metrics *metrics
 	reading *semaphore.Weighted // memory for large messages that are being received
 	large   sync.Pool           // *[]byte of MaxMessageBytes+1
+	scratch sync.Pool           // *scratch
+}
+
+// scratch is what finding the events of a message needs. It is pooled: an idle connection holds none.
+type scratch struct {
+	decoder *frame.Decoder
+	message frame.Message
 }
 
 // New returns a Server.
@@ -104,6 +111,7 @@ func New(p Params) (*Server, error) {
 	s := &Server{p: p, metrics: m, reading: semaphore.NewWeighted(p.Config.MaxReadBuffers)}
 	size := p.Config.MaxMessageBytes + 1 // one more shows that a message is over the limit
 	s.large.New = func() any { b := make([]byte, size); return &b }
+	s.scratch.New = func() any { return &scratch{decoder: frame.NewDecoder(p.Config.MaxMessageEvents)} }
 	return s, nil
 }
 
@@ -222,7 +230,6 @@ func newSession(s *Server, socket net.Conn, subprotocol string) *Session {
 		protocol: subprotocol,
 		id:       rand.Text(),
 		room:     make(chan struct{}, 1),
-		decoder:  frame.NewDecoder(s.p.Config.MaxMessageEvents),
 	}
 	c.key = handoff.Key{Tenant: s.p.Config.Tenant, Source: s.p.Config.Source, Encoding: ingestv1.Encoding_ENCODING_JSON}
 	c.messageType = websocket.MessageText

@@ -30,11 +30,9 @@ type Session struct {
 	messageType websocket.MessageType
 
 	// Of the reader alone.
-	key     handoff.Key
-	decoder *frame.Decoder
-	message frame.Message
-	seq     uint64 // of the newest message
-	in      messageReader
+	key handoff.Key
+	seq uint64 // of the newest message
+	in  messageReader
 
 	// Clocks, read by Check.
 	active    atomic.Int64 // when the client was last heard of, in Unix nanoseconds
@@ -172,18 +170,20 @@ func (s *Session) take(typ websocket.MessageType) error {
 	s.server.metrics.bytes.Add(float64(len(data)))
 	s.begun.Store(0) // it has arrived; what follows is not the client's time
 
-	decode := s.decoder.JSON
+	sc := s.server.scratch.Get().(*scratch)
+	defer s.server.scratch.Put(sc)
+	decode := sc.decoder.JSON
 	if s.protocol == frame.ProtocolAvro {
-		decode = s.decoder.Avro
+		decode = sc.decoder.Avro
 	}
-	if err := decode(data, s.seq, &s.message); err != nil {
+	if err := decode(data, s.seq, &sc.message); err != nil {
 		return protocolClosing(err)
 	}
-	s.seq = s.message.Seq
-	if schema := s.message.Schema; string(schema) != s.key.Schema {
+	s.seq = sc.message.Seq
+	if schema := sc.message.Schema; string(schema) != s.key.Schema {
 		s.key.Schema = string(schema)
 	}
-	return s.submit(data)
+	return s.submit(data, sc.message.Events)
 }
 
 func protocolClosing(err error) error {
@@ -197,20 +197,20 @@ func protocolClosing(err error) error {
 	return &closing{status: websocket.StatusInvalidFramePayloadData, code: e.Code}
 }
 
-// submit hands the decoded message over when both budgets have room for it.
-func (s *Session) submit(data []byte) error {
+// submit hands the events of a message over when both budgets have room for it.
+func (s *Session) submit(data []byte, events []frame.Span) error {
 	var size int
-	for _, span := range s.message.Events {
+	for _, span := range events {
 		size += int(span.Length)
 	}
-	charge := handoff.Charge(size, len(s.message.Events))
+	charge := handoff.Charge(size, len(events))
 	held := charge + messageOverhead
 	if err := s.reserve(charge, held); err != nil {
 		return err
 	}
-	empty := len(s.message.Events) == 0
+	empty := len(events) == 0
 	s.mu.Lock()
-	seq := s.mu.window.Add(len(s.message.Events), held, struct{}{})
+	seq := s.mu.window.Add(len(events), held, struct{}{})
 	s.mu.unacked += held
 	if empty { // nothing to forward, but the ack comes in its turn
 		s.advanceLocked()
@@ -218,7 +218,7 @@ func (s *Session) submit(data []byte) error {
 	s.mu.Unlock()
 	if !empty {
 		s.server.p.Forwarder.Submit(handoff.Message{
-			Key: s.key, Seq: seq, Data: data, Events: s.message.Events, Charge: charge, Sender: s,
+			Key: s.key, Seq: seq, Data: data, Events: events, Charge: charge, Sender: s,
 		})
 	}
 	return nil
