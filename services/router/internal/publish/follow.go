@@ -1,0 +1,224 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// metadata is what the loop knows of the cluster.
+type metadata struct {
+	producerID int64
+	leaders    map[partitionKey]leader
+}
+
+type partitionKey struct {
+	topic     string
+	partition int32
+}
+
+type leader struct {
+	broker int32
+	addr   string
+	epoch  int32
+}
+
+const (
+	// minRefreshInterval bounds the load on brokers while leaders move.
+	minRefreshInterval = 100 * time.Millisecond
+	// maxRefreshInterval finds out about a cluster that nobody writes to, for readiness.
+	maxRefreshInterval = 10 * time.Second
+	connectBackoff     = 500 * time.Millisecond
+)
+
+// follow keeps a client for metadata: it finds the topics, gets the producer id, and then reports leaders whenever the loop asks. It returns
+// ctx's error, or another one when the topics are not what they must be.
+func (p *Producer) follow(ctx context.Context, conf *sarama.Config) error {
+	client, err := p.connect(ctx, conf)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }() // nothing is written through it
+	id, err := p.producerID(ctx, client)
+	if err != nil {
+		return err
+	}
+	close(p.ready)
+	p.p.Check.OK()
+	ticker := time.NewTicker(maxRefreshInterval)
+	defer ticker.Stop()
+	for {
+		p.mail.postMetadata(p.leaders(client, id))
+		if err := sleep(ctx, minRefreshInterval); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-p.refresh:
+		case <-ticker.C:
+		}
+		if err := client.RefreshMetadata(p.allTopics()...); err != nil {
+			p.p.Check.Fail(err.Error())
+			p.askRefresh()
+			continue
+		}
+		p.p.Check.OK()
+		p.checkPartitions(client)
+	}
+}
+
+// askRefresh makes follow ask for leaders soon.
+func (p *Producer) askRefresh() {
+	select {
+	case p.refresh <- struct{}{}:
+	default:
+	}
+}
+
+func (p *Producer) allTopics() []string {
+	return append(append([]string(nil), p.p.DataTopics...), p.p.DeadLetterTopics...)
+}
+
+// connect tries until a client is there and all topics are.
+func (p *Producer) connect(ctx context.Context, conf *sarama.Config) (sarama.Client, error) {
+	for {
+		client, err := p.tryConnect(conf)
+		if err == nil {
+			return client, nil
+		}
+		p.p.Check.Fail(err.Error())
+		if err := sleep(ctx, connectBackoff); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (p *Producer) tryConnect(conf *sarama.Config) (sarama.Client, error) {
+	client, err := sarama.NewClient(p.p.Kafka.Brokers, conf)
+	if err != nil {
+		return nil, fmt.Errorf("connect to Kafka: %w", err)
+	}
+	topics, err := p.findTopics(client)
+	if err != nil {
+		_ = client.Close() // the error is what matters
+		return nil, err
+	}
+	p.topics = topics
+	return client, nil
+}
+
+// findTopics returns all topics with their partitions, created before if the configuration says so.
+func (p *Producer) findTopics(client sarama.Client) (map[string]*Topic, error) {
+	if p.p.Config.CreateTopics.Partitions > 0 {
+		if err := p.createTopics(client); err != nil {
+			return nil, err
+		}
+	}
+	topics := make(map[string]*Topic)
+	for _, name := range p.allTopics() {
+		if topics[name] != nil {
+			continue
+		}
+		partitions, err := client.Partitions(name)
+		if err != nil {
+			return nil, fmt.Errorf("find topic %s: %w", name, err)
+		}
+		t := &Topic{name: name}
+		for i := range int32(len(partitions)) {
+			t.partitions = append(t.partitions, &partition{lane: lane{topic: name, partition: i, nextOffset: -1}, leader: -1, epoch: -1})
+		}
+		topics[name] = t
+	}
+	return topics, nil
+}
+
+func (p *Producer) createTopics(client sarama.Client) error {
+	// Topics that are not there yet are an error of this call, but it finds the controller.
+	_ = client.RefreshMetadata(p.allTopics()...)
+	controller, err := client.Controller()
+	if err != nil {
+		return fmt.Errorf("find controller: %w", err)
+	}
+	c := p.p.Config.CreateTopics
+	req := &sarama.CreateTopicsRequest{Version: 1, Timeout: 10 * time.Second, TopicDetails: make(map[string]*sarama.TopicDetail)}
+	for _, name := range p.p.DeadLetterTopics {
+		req.TopicDetails[name] = &sarama.TopicDetail{NumPartitions: c.DeadLetterPartitions, ReplicationFactor: c.ReplicationFactor}
+	}
+	for _, name := range p.p.DataTopics {
+		req.TopicDetails[name] = &sarama.TopicDetail{NumPartitions: c.Partitions, ReplicationFactor: c.ReplicationFactor}
+	}
+	resp, err := controller.CreateTopics(req)
+	if err != nil {
+		return fmt.Errorf("create topics: %w", err)
+	}
+	for name, e := range resp.TopicErrors {
+		if e.Err != sarama.ErrNoError && e.Err != sarama.ErrTopicAlreadyExists {
+			return fmt.Errorf("create topic %s: %w", name, e)
+		}
+	}
+	return client.RefreshMetadata(p.allTopics()...)
+}
+
+// producerID asks until it has one; a broker that has just started answers that it is loading.
+func (p *Producer) producerID(ctx context.Context, client sarama.Client) (int64, error) {
+	for {
+		resp, err := client.InitProducerID()
+		if err == nil && resp.Err == sarama.ErrNoError {
+			return resp.ProducerID, nil
+		}
+		if err == nil {
+			err = resp.Err
+		}
+		p.p.Check.Fail(fmt.Sprintf("get producer id: %v", err))
+		// The client forgets brokers that did not answer; this finds them again.
+		_ = client.RefreshMetadata(p.allTopics()...) // its failure shows in the next attempt
+		if err := sleep(ctx, connectBackoff); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// leaders reads what the client knows. A partition without a leader is left out.
+func (p *Producer) leaders(client sarama.Client, id int64) *metadata {
+	md := &metadata{producerID: id, leaders: make(map[partitionKey]leader)}
+	for name, t := range p.topics {
+		for i := range t.Partitions() {
+			broker, epoch, err := client.LeaderAndEpoch(name, i)
+			if err != nil {
+				continue
+			}
+			md.leaders[partitionKey{name, i}] = leader{broker: broker.ID(), addr: broker.Addr(), epoch: epoch}
+		}
+	}
+	return md
+}
+
+// checkPartitions reports a topic whose number of partitions has changed. The number in force stays: another one would move keys to other
+// partitions and so break their order, and the tables' buckets.
+func (p *Producer) checkPartitions(client sarama.Client) {
+	for name, t := range p.topics {
+		partitions, err := client.Partitions(name)
+		if err != nil && !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+			continue
+		}
+		if n := int32(len(partitions)); n != t.Partitions() {
+			p.p.Check.Fail(fmt.Sprintf("topic %s has %d partitions, had %d when this process started", name, n, t.Partitions()))
+		}
+	}
+}
+
+// sleep waits for d or until ctx ends, and returns ctx's error then.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
