@@ -37,25 +37,20 @@ func (p *Program) Scan(body []byte, spans []Span) error {
 	return nil
 }
 
-// run executes code[pc:end] from a place in the body and returns the place after it, or -1 after a failure.
+// run executes code[pc:end] from a place in the body and returns the place after it, or -1 after a failure. Almost every
+// index, length and number of an event is one byte, so that case is spelled out where it pays.
 func (s *scanner) run(pc, end, at int) int {
-	code, body := s.p.code, s.body
+	code, body, spans := s.p.code, s.body, s.spans
+	short := min(s.p.limits.MaxValueBytes, 63) // the longest value with a length of one byte
 	for pc < end {
 		in := &code[pc]
 		start := at
-		if in.op == opEnd {
-			s.spans[in.slot].End = at
-			pc++
-			continue
-		}
 		if in.nullIndex >= 0 {
-			// Both indexes of a two-branch union are one byte, unless written longer than necessary.
-			index, next := ReadLong(body, at)
-			if next < 0 || index>>1 != 0 {
-				return s.fail(Malformed, pc, at)
+			null := false
+			if null, at = s.nullable(in, at); at < 0 {
+				return s.fail(Malformed, pc, start)
 			}
-			at = next
-			if index == int64(in.nullIndex) {
+			if null {
 				s.setNull(in, start, at)
 				pc = int(in.next)
 				continue
@@ -63,11 +58,20 @@ func (s *scanner) run(pc, end, at int) int {
 		}
 		value := at
 		switch in.op {
-		case opBool:
-			if at >= len(body) || body[at] > 1 {
-				return s.fail(Malformed, pc, at)
+		case opString, opBytes:
+			if at < len(body) && body[at]&0x81 == 0 && int(body[at]>>1) <= min(short, len(body)-at-1) {
+				next := at + 1 + int(body[at]>>1)
+				if in.op == opString && !utf8.Valid(body[at+1:next]) {
+					return s.fail(InvalidUTF8, pc, at+1)
+				}
+				at = next
+			} else if at = s.text(in.op == opString, pc, at); at < 0 {
+				return -1
 			}
-			at++
+		case opLong:
+			if at = skipLong(body, at); at < 0 {
+				return s.fail(Malformed, pc, value)
+			}
 		case opInt:
 			v, next := ReadLong(body, at)
 			if next < 0 {
@@ -77,21 +81,16 @@ func (s *scanner) run(pc, end, at int) int {
 				return s.fail(OutOfRange, pc, at)
 			}
 			at = next
-		case opLong:
-			_, next := ReadLong(body, at)
-			if next < 0 {
-				return s.fail(Malformed, pc, at)
-			}
-			at = next
 		case opFixed:
 			if len(body)-at < int(in.size) {
 				return s.fail(Malformed, pc, at)
 			}
 			at += int(in.size)
-		case opString, opBytes:
-			if at = s.text(in.op == opString, pc, at); at < 0 {
-				return -1
+		case opBool:
+			if at >= len(body) || body[at] > 1 {
+				return s.fail(Malformed, pc, at)
 			}
+			at++
 		case opEnum:
 			v, next := ReadLong(body, at)
 			if next < 0 || v < 0 || v >= int64(in.size) {
@@ -100,8 +99,12 @@ func (s *scanner) run(pc, end, at int) int {
 			at = next
 		case opRecord:
 			if in.slot >= 0 {
-				s.spans[in.slot] = Span{Start: start, Value: value}
+				spans[in.slot] = Span{Start: start, Value: value}
 			}
+			pc++
+			continue
+		case opEnd:
+			spans[in.slot].End = at
 			pc++
 			continue
 		case opArray, opMap:
@@ -114,11 +117,40 @@ func (s *scanner) run(pc, end, at int) int {
 			}
 		}
 		if in.slot >= 0 {
-			s.spans[in.slot] = Span{Start: start, End: at, Value: value}
+			spans[in.slot] = Span{Start: start, End: at, Value: value}
 		}
 		pc = int(in.next)
 	}
 	return at
+}
+
+// nullable reads the index of a nullable union and says whether it is that of null. The place is negative for an index that
+// is neither 0 nor 1.
+func (s *scanner) nullable(in *instr, at int) (null bool, next int) {
+	if at < len(s.body) && s.body[at]&^2 == 0 {
+		return s.body[at]>>1 == byte(in.nullIndex), at + 1
+	}
+	index, next := ReadLong(s.body, at)
+	if next >= 0 && index>>1 != 0 {
+		return false, -1
+	}
+	return index == int64(in.nullIndex), next
+}
+
+// skipLong returns the place after the varint that begins at a place, negative when none ends in time.
+func skipLong(body []byte, at int) int {
+	for i := at; i < len(body); i++ {
+		if body[i] < 0x80 {
+			if i-at >= maxVarint-1 && (i-at >= maxVarint || body[i] > 1) {
+				return -1 // more than 64 bits
+			}
+			return i + 1
+		}
+		if i-at >= maxVarint {
+			return -1
+		}
+	}
+	return -1
 }
 
 // setNull records that a nullable field is null, and that everything inside is absent.
