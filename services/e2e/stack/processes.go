@@ -52,7 +52,7 @@ func StartProcesses(ctx context.Context, o Options, bin string) (*Processes, err
 			return nil, fmt.Errorf("write configuration of %s: %w", service, err)
 		}
 	}
-	for _, service := range []Service{Router, LakeWriter, Gateway} { // the router creates the topics
+	for _, service := range startOrder {
 		if err := s.Start(service); err != nil {
 			return nil, errors.Join(err, s.Stop())
 		}
@@ -87,6 +87,18 @@ func (s *Processes) Start(service Service) error {
 // Ready waits until a service says that it is ready.
 func (s *Processes) Ready(ctx context.Context, service Service) error {
 	return s.running[service].Ready(ctx, httpOK("http://"+address(s.ports.debug[service])+"/readyz"))
+}
+
+// Halt drains a service and waits until it has ended.
+func (s *Processes) Halt(service Service) error {
+	p := s.running[service]
+	if err := p.Stop(); err != nil {
+		return err
+	}
+	if err := p.Err(); err != nil {
+		return fmt.Errorf("stop %s: %w; its log is %s", service, err, p.LogPath())
+	}
+	return nil
 }
 
 // Kill ends a service as a crash would, and Start begins it anew.
@@ -126,7 +138,7 @@ func (s *Processes) Flush(ctx context.Context) error {
 // Stop drains the services in the direction of the data and ends them.
 func (s *Processes) Stop() error {
 	var errs []error
-	for _, service := range []Service{Gateway, Router, LakeWriter} {
+	for _, service := range stopOrder {
 		if p := s.running[service]; p != nil {
 			errs = append(errs, p.Stop())
 		}

@@ -43,8 +43,34 @@ const (
 	LakeWriter Service = "lake-writer"
 )
 
-// Services lists the services in the order in which they start: each finds what it needs.
-var Services = []Service{LakeWriter, Router, Gateway}
+// Services lists the services in the direction of the data.
+var Services = []Service{Gateway, Router, LakeWriter}
+
+var (
+	// startOrder: the router creates the topics, and the gateway takes events last.
+	startOrder = []Service{Router, LakeWriter, Gateway}
+	// stopOrder drains in the direction of the data.
+	stopOrder = Services
+)
+
+// Stack is a running pipeline. Processes can do more than this: kill and pause.
+type Stack interface {
+	// Endpoints returns the stack's addresses; they stay the same when a service is started again.
+	Endpoints() Endpoints
+	// Halt drains a service and waits until it has ended. Start starts it again without waiting; Ready waits.
+	Halt(service Service) error
+	Start(service Service) error
+	Ready(ctx context.Context, service Service) error
+	// Flush makes the lake-writer commit what it holds.
+	Flush(ctx context.Context) error
+	// Stop drains and ends all services.
+	Stop() error
+}
+
+var (
+	_ Stack = (*Processes)(nil)
+	_ Stack = (*InProcess)(nil)
+)
 
 // Options configure a Stack.
 type Options struct {
