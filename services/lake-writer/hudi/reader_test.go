@@ -1,4 +1,4 @@
-package scan
+package hudi
 
 import (
 	"bytes"
@@ -15,15 +15,19 @@ import (
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
 )
 
-func table(tb testing.TB, name string) storage.Store {
+func goldenTable(tb testing.TB, name string) storage.Store {
 	tb.Helper()
-	return goldentest.Table(tb, "../testdata/"+name+".zip")
+	return goldentest.Table(tb, "testdata/"+name+".zip")
 }
 
-func read(tb testing.TB, store storage.Store, q Query) []basefile.Row {
+func scanAll(tb testing.TB, store storage.Store, q Query) []Row {
 	tb.Helper()
-	var rows []basefile.Row
-	for row, err := range Rows(tb.Context(), store, q) {
+	table, err := Open(tb.Context(), store)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var rows []Row
+	for row, err := range table.Scan(tb.Context(), q) {
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -34,7 +38,7 @@ func read(tb testing.TB, store storage.Store, q Query) []basefile.Row {
 
 // The counts of snapshots are those that Spark and hudi-rs give for these tables. (From before the first active commit, an
 // incremental query of those engines sees the active commits only, and so fewer rows than there are.)
-func TestRowsOfSparkTables(t *testing.T) {
+func TestScanSparkTables(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		table     string
@@ -61,7 +65,7 @@ func TestRowsOfSparkTables(t *testing.T) {
 	} {
 		t.Run(tc.table, func(t *testing.T) {
 			t.Parallel()
-			rows := read(t, table(t, tc.table), tc.query)
+			rows := scanAll(t, goldenTable(t, tc.table), tc.query)
 			if len(rows) != tc.want {
 				t.Errorf("query %+v: %d rows, want %d", tc.query, len(rows), tc.want)
 			}
@@ -79,11 +83,11 @@ func TestRowsOfSparkTables(t *testing.T) {
 	}
 }
 
-func TestProjection(t *testing.T) {
+func TestScanProjection(t *testing.T) {
 	t.Parallel()
 	columns := []string{"tags", "session_id"}
 	for _, q := range []Query{{Columns: columns}, {Columns: columns, Type: Incremental, From: "20261123045619765"}} {
-		rows := read(t, table(t, "v6-cow-015"), q)
+		rows := scanAll(t, goldenTable(t, "v6-cow-015"), q)
 		if len(rows) == 0 {
 			t.Fatal("no rows")
 		}
@@ -96,18 +100,18 @@ func TestProjection(t *testing.T) {
 }
 
 // A column that the newest schema has and the files do not is null.
-func TestColumnOfNewerSchema(t *testing.T) {
+func TestScanColumnOfNewerSchema(t *testing.T) {
 	t.Parallel()
-	store := table(t, "v6-cow-015")
-	edit(t, store, ".hoodie/20261123045630340.commit", `{\"name\":\"dt\"`, `{\"name\":\"later\",\"type\":[\"null\",\"string\"]},{\"name\":\"dt\"`)
-	for _, row := range read(t, store, Query{}) {
+	store := goldenTable(t, "v6-cow-015")
+	editObject(t, store, ".hoodie/20261123045630340.commit", `{\"name\":\"dt\"`, `{\"name\":\"later\",\"type\":[\"null\",\"string\"]},{\"name\":\"dt\"`)
+	for _, row := range scanAll(t, store, Query{}) {
 		if v, ok := row.Get("later"); !ok || v != nil {
 			t.Fatalf("new column: %v, %v", v, ok)
 		}
 	}
 }
 
-func edit(t *testing.T, store storage.Store, key, from, to string) {
+func editObject(t *testing.T, store storage.Store, key, from, to string) {
 	t.Helper()
 	data, _, err := store.Get(t.Context(), key)
 	if err != nil {
@@ -116,10 +120,10 @@ func edit(t *testing.T, store storage.Store, key, from, to string) {
 	if !bytes.Contains(data, []byte(from)) {
 		t.Fatalf("no %s in %s", from, data)
 	}
-	put(t, store, key, bytes.Replace(data, []byte(from), []byte(to), 1))
+	putObject(t, store, key, bytes.Replace(data, []byte(from), []byte(to), 1))
 }
 
-func put(t *testing.T, store storage.Store, key string, data []byte) {
+func putObject(t *testing.T, store storage.Store, key string, data []byte) {
 	t.Helper()
 	if _, err := store.Put(t.Context(), key, data, storage.Condition{}); err != nil {
 		t.Fatal(err)
@@ -127,7 +131,7 @@ func put(t *testing.T, store storage.Store, key string, data []byte) {
 }
 
 // Everything that could give fewer rows, or older ones, without a word is an error.
-func TestRefuses(t *testing.T) {
+func TestScanRefuses(t *testing.T) {
 	t.Parallel()
 	const lastFile = "dt=2026-01-01/hr=01/00000000-3140-4f0b-bd7d-8d29e6d192df-0_0-115-189_20261123045630340.parquet"
 	for _, tc := range []struct {
@@ -142,44 +146,40 @@ func TestRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, is(ErrTimeTravel)},
-		{"a damaged file", Query{}, func(t *testing.T, s storage.Store) { put(t, s, lastFile, []byte("PAR1 and so on PAR1")) }, func(err error) bool {
+		{"a damaged file", Query{}, func(t *testing.T, s storage.Store) { putObject(t, s, lastFile, []byte("PAR1 and so on PAR1")) }, func(err error) bool {
 			_, ok := errors.AsType[*basefile.FileError](err)
 			return ok && strings.Contains(err.Error(), lastFile)
 		}},
 		{"log files", Query{}, func(t *testing.T, s storage.Store) {
-			put(t, s, "dt=2026-01-01/hr=01/.00000000-3140-4f0b-bd7d-8d29e6d192df-0_20261123045630340.log.1_0-1-1", nil)
+			putObject(t, s, "dt=2026-01-01/hr=01/.00000000-3140-4f0b-bd7d-8d29e6d192df-0_20261123045630340.log.1_0-1-1", nil)
 		}, is(ErrLogFiles)},
-		{"merge on read", Query{}, func(t *testing.T, s storage.Store) {
-			edit(t, s, ".hoodie/hoodie.properties", "COPY_ON_WRITE", "MERGE_ON_READ")
-		}, func(err error) bool {
-			e, ok := errors.AsType[*TableError](err)
-			return ok && e.Property == "hoodie.table.type"
-		}},
 		{"a later version", Query{}, func(t *testing.T, s storage.Store) {
-			edit(t, s, ".hoodie/hoodie.properties", "table.version=6", "table.version=8")
+			editObject(t, s, ".hoodie/hoodie.properties", "table.version=6", "table.version=8")
 		}, func(err error) bool {
-			e, ok := errors.AsType[*TableError](err)
+			e, ok := errors.AsType[*UnsupportedError](err)
 			return ok && e.Property == "hoodie.table.version"
 		}},
 		{"no table", Query{}, func(t *testing.T, s storage.Store) {
 			if err := s.Delete(t.Context(), ".hoodie/hoodie.properties"); err != nil {
 				t.Fatal(err)
 			}
-		}, is(storage.ErrNotExist)},
-		{"unknown column", Query{Columns: []string{"nope"}}, nil, func(err error) bool { return err != nil }},
+		}, is(ErrNotFound)},
+		{"unknown column", Query{Columns: []string{"nope"}}, nil, is(ErrInvalid)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			store := table(t, "v6-cow-015")
+			store := goldenTable(t, "v6-cow-015")
 			if tc.spoil != nil {
 				tc.spoil(t, store)
 			}
-			var last error
-			for _, err := range Rows(t.Context(), store, tc.query) {
-				if last != nil {
-					t.Error("goes on after an error")
+			table, last := Open(t.Context(), store)
+			if last == nil {
+				for _, err := range table.Scan(t.Context(), tc.query) {
+					if last != nil {
+						t.Error("goes on after an error")
+					}
+					last = err
 				}
-				last = err
 			}
 			if !tc.check(last) {
 				t.Errorf("have error %v", last)
@@ -190,10 +190,14 @@ func TestRefuses(t *testing.T) {
 
 func is(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
 
-func TestStopsWhenAskedTo(t *testing.T) {
+func TestScanStopsWhenAskedTo(t *testing.T) {
 	t.Parallel()
+	table, err := Open(t.Context(), goldenTable(t, "v6-cow-015"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	n := 0
-	for range Rows(t.Context(), table(t, "v6-cow-015"), Query{}) {
+	for range table.Scan(t.Context(), Query{}) {
 		if n++; n == 5 {
 			break
 		}
@@ -211,7 +215,7 @@ func TestRangeReader(t *testing.T) {
 	for i := range data {
 		data[i] = byte(i * i / 257)
 	}
-	put(t, store, "big", data)
+	putObject(t, store, "big", data)
 	r := &rangeReader{ctx: t.Context(), store: store, key: "big", size: int64(len(data))}
 	whole, err := io.ReadAll(io.NewSectionReader(r, 0, r.size))
 	if err != nil || !bytes.Equal(whole, data) {
@@ -228,7 +232,11 @@ func TestRangeReader(t *testing.T) {
 
 func TestTimelineOfSparkTable(t *testing.T) {
 	t.Parallel()
-	active, err := LoadTimeline(t.Context(), table(t, "v6-cow-015"))
+	table, err := Open(t.Context(), goldenTable(t, "v6-cow-015"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	active, err := table.Timeline(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
