@@ -1,0 +1,4 @@
+// Package stack breaks rules.
+package stack
+
+const declared = true

@@ -1,0 +1,3 @@
+module github.com/playhead-pipeline/playhead/services/ingest-gateway
+
+go 1.26.0

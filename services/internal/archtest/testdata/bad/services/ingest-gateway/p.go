@@ -1,0 +1,8 @@
+// Package gateway breaks rules.
+package gateway
+
+import (
+	_ "github.com/playhead-pipeline/playhead/services/router"
+)
+
+const declared = true

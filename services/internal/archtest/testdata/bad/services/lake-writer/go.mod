@@ -1,0 +1,3 @@
+module github.com/playhead-pipeline/playhead/services/lake-writer
+
+go 1.26.0

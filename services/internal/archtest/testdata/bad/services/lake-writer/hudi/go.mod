@@ -1,0 +1,3 @@
+module github.com/playhead-pipeline/playhead/services/lake-writer/hudi
+
+go 1.26.0

@@ -1,0 +1,5 @@
+package goodpins
+
+import (
+	_ "fmt"
+)

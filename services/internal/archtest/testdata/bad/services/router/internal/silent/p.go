@@ -1,0 +1,3 @@
+package silent
+
+const declared = true

@@ -1,0 +1,4 @@
+// Package sleepy breaks rules.
+package sleepy
+
+const declared = true

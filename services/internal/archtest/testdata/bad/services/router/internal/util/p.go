@@ -1,0 +1,4 @@
+// Package util breaks rules.
+package util
+
+const declared = true
