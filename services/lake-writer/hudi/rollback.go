@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
@@ -49,28 +50,9 @@ func (w *Writer) settle(ctx context.Context) (*timeline.Timeline, error) {
 // it is ours and the attempt has failed. Attempts of other engines are theirs to judge. An attempt of a later epoch means that we are the
 // past ourselves: it may be alive, and nothing of it may be touched.
 func (w *Writer) deadAttempts(ctx context.Context, tl *timeline.Timeline) ([]timeline.Instant, error) {
-	epochs := make(map[timeline.Instant]int64)
-	for info, err := range w.table.store.List(ctx, meta.TempFolder) {
-		if err != nil {
-			return nil, fmt.Errorf("list attempts: %w", err)
-		}
-		folder, name := path.Split(strings.TrimPrefix(info.Key, meta.TempFolder))
-		instant, err := timeline.ParseInstant(strings.TrimSuffix(folder, "/"))
-		if err != nil || name != meta.ReservationName {
-			continue
-		}
-		data, _, err := w.table.store.Get(ctx, info.Key)
-		if errors.Is(err, storage.ErrNotExist) { // its owner has just ended it
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read reservation of %s: %w", instant, err)
-		}
-		r, err := meta.ParseReservation(data)
-		if err != nil {
-			return nil, fmt.Errorf("read reservation of %s: %w", instant, err)
-		}
-		epochs[instant] = r.Epoch
+	epochs, unreserved, err := w.reservations(ctx)
+	if err != nil {
+		return nil, err
 	}
 	// A paused writer may bring an instant back after its reservation was swept; its inflight file names the epoch too.
 	for _, e := range tl.Pending() {
@@ -89,13 +71,63 @@ func (w *Writer) deadAttempts(ctx context.Context, tl *timeline.Timeline) ([]tim
 		}
 	}
 	var dead []timeline.Instant
-	for instant, epoch := range epochs {
-		if epoch > w.epoch {
-			return nil, fmt.Errorf("instant %s is of epoch %d, ours is %d: %w", instant, epoch, w.epoch, ErrFenced)
+	for _, instant := range slices.Sorted(maps.Keys(epochs)) {
+		if epochs[instant] > w.epoch {
+			return nil, fmt.Errorf("instant %s is of epoch %d, ours is %d: %w", instant, epochs[instant], w.epoch, ErrFenced)
 		}
 		dead = append(dead, instant)
 	}
-	return dead, nil
+	lost, err := w.lostMarkers(ctx, unreserved, epochs)
+	return append(dead, lost...), err
+}
+
+// reservations lists the attempts' folders: the epochs of those that are reserved, and the others.
+func (w *Writer) reservations(ctx context.Context) (epochs map[timeline.Instant]int64, unreserved map[timeline.Instant]bool, err error) {
+	epochs, unreserved = make(map[timeline.Instant]int64), make(map[timeline.Instant]bool)
+	for info, err := range w.table.store.List(ctx, meta.TempFolder) {
+		if err != nil {
+			return nil, nil, fmt.Errorf("list attempts: %w", err)
+		}
+		folder, name, _ := strings.Cut(strings.TrimPrefix(info.Key, meta.TempFolder), "/")
+		instant, err := timeline.ParseInstant(folder)
+		if err != nil {
+			continue
+		}
+		if name != meta.ReservationName {
+			unreserved[instant] = true
+			continue
+		}
+		data, _, err := w.table.store.Get(ctx, info.Key)
+		if errors.Is(err, storage.ErrNotExist) { // its owner has just ended it
+			continue
+		}
+		var r meta.Reservation
+		if err == nil {
+			r, err = meta.ParseReservation(data)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("read reservation of %s: %w", instant, err)
+		}
+		epochs[instant] = r.Epoch
+	}
+	return epochs, unreserved, nil
+}
+
+// lostMarkers are the folders without a reservation whose instant is on the timeline in no state: a paused writer put markers after its
+// attempt was rolled back. Every engine puts an instant on the timeline before its markers, so none of these is alive.
+func (w *Writer) lostMarkers(ctx context.Context, unreserved map[timeline.Instant]bool, epochs map[timeline.Instant]int64) ([]timeline.Instant, error) {
+	maps.DeleteFunc(unreserved, func(i timeline.Instant, _ bool) bool { _, reserved := epochs[i]; return reserved })
+	if len(unreserved) == 0 {
+		return nil, nil
+	}
+	tl, err := w.table.Timeline(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range tl.Entries() {
+		delete(unreserved, e.Instant)
+	}
+	return slices.Sorted(maps.Keys(unreserved)), nil
 }
 
 // rollBack undoes a dead attempt: its data files, then the attempt's own files. It can be repeated at any point, by anybody.

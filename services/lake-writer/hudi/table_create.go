@@ -87,11 +87,18 @@ func (t *Table) settleNote(ctx context.Context, cfg TableConfig) (tableNote, err
 	if !errors.Is(err, storage.ErrNotExist) {
 		return tableNote{}, err
 	}
-	if _, _, err := loadProperties(ctx, t.store); !errors.Is(err, ErrNotFound) {
-		if err != nil {
-			return tableNote{}, err
+	_, _, err = loadProperties(ctx, t.store)
+	if err == nil { // a table, and the note is made before one: read again, since another creator may have been between the two
+		if have, err = loadNote(ctx, t.store); err == nil {
+			return have, compareNotes(have, want)
 		}
-		return tableNote{}, errNotOurs
+		if errors.Is(err, storage.ErrNotExist) {
+			err = errNotOurs
+		}
+		return tableNote{}, err
+	}
+	if !errors.Is(err, ErrNotFound) {
+		return tableNote{}, err
 	}
 	data, err := want.Encode()
 	if err != nil {

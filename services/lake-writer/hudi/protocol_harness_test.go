@@ -1,0 +1,327 @@
+package hudi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/keys"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/txn"
+)
+
+// The protocol tests write rows as JSON instead of Parquet: the commit protocol does not look into the files, and a sweep over every
+// store call runs in a blink. Commits with real files are in commit_test.go.
+
+const (
+	protoSchema = `{"type":"record","name":"event","fields":[` +
+		`{"name":"session_id","type":["null","string"],"default":null},{"name":"event_id","type":["null","string"],"default":null},` +
+		`{"name":"event_time","type":["null",{"type":"long","logicalType":"timestamp-micros"}],"default":null},` +
+		`{"name":"day","type":["null","string"],"default":null}]}`
+	protoStream = "events"
+)
+
+var protoConfig = TableConfig{
+	Database: "lake", Name: "events", RecordKeyFields: []string{"session_id", "event_id"}, PartitionFields: []string{"day"},
+	OrderingField: "event_time", HiveStylePartitioning: true, Buckets: 2, BucketField: "session_id", Schema: protoSchema,
+}
+
+type protoRow struct {
+	Key    string
+	Commit timeline.Instant
+}
+
+// protoOptions give every table of a test a clock that does not advance but by the instants taken, and countable ids.
+func protoOptions() []Option {
+	var ids atomic.Int64
+	start := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
+	return []Option{
+		WithClock(func() time.Time { return start }),
+		WithIDs(func() string { return fmt.Sprintf("id-%d", ids.Add(1)) }),
+		WithParallelism(1), // so that store calls come in one order
+		func(o *options) { o.writeFile = protoFile },
+	}
+}
+
+// protoFile is a fileWriter whose files are JSON lists.
+func protoFile(ctx context.Context, store storage.Store, job fileJob) (fileResult, error) {
+	var rows []protoRow
+	if job.old != nil {
+		data, _, err := store.Get(ctx, job.old.Key())
+		if err != nil {
+			return fileResult{}, err
+		}
+		if err := json.Unmarshal(data, &rows); err != nil {
+			return fileResult{}, err
+		}
+	}
+	var r fileResult
+	for _, rec := range job.records {
+		if slices.ContainsFunc(rows, func(row protoRow) bool { return row.Key == rec.Key }) {
+			r.duplicates++
+			continue
+		}
+		r.added++
+		rows = append(rows, protoRow{rec.Key, job.file.Instant})
+	}
+	if r.added == 0 {
+		return r, nil
+	}
+	data, err := json.Marshal(rows)
+	r.data, r.rows = data, int64(len(rows))
+	return r, err
+}
+
+func protoKey(offset int64) string {
+	return fmt.Sprintf("session_id:s%d,event_id:e%d", offset%3, offset)
+}
+
+// protoPlace spreads offsets over two partitions and two buckets.
+func protoPlace(offset int64) (partition string, bucket int) {
+	return fmt.Sprintf("day=%d", offset/2%2), int(offset % 2)
+}
+
+// protoRequest holds the rows of the offsets from..next.
+func protoRequest(from, next int64) CommitRequest {
+	req := CommitRequest{
+		WriterSchemas: []string{protoSchema}, Watermark: time.UnixMilli(next),
+		Progress: Progress{protoStream: {0: {from, next}}},
+	}
+	for o := from; o < next; o++ {
+		partition, bucket := protoPlace(o)
+		i := slices.IndexFunc(req.Groups, func(g Group) bool { return g.Partition == partition && g.Bucket == bucket })
+		if i < 0 {
+			i = len(req.Groups)
+			req.Groups = append(req.Groups, Group{Partition: partition, Bucket: bucket})
+		}
+		req.Groups[i].Records = append(req.Groups[i].Records, Record{Key: protoKey(o)})
+	}
+	return req
+}
+
+// protoGoal is how many rows a driven table gets, in commits of protoBatch.
+const protoGoal, protoBatch = 10, 4
+
+// drive works as a caller does: it creates or opens, acquires, and commits from where HEAD says until the goal is reached. It repeats what
+// may be repeated, a bounded number of times, and gives up when fenced.
+func drive(ctx context.Context, store storage.Store, owner string, opts []Option) error {
+	var err error
+	for range 4 {
+		if err = driveOnce(ctx, store, owner, opts); err == nil || errors.Is(err, ErrFenced) {
+			return err
+		}
+	}
+	return err
+}
+
+func driveOnce(ctx context.Context, store storage.Store, owner string, opts []Option) error {
+	t, err := Create(ctx, store, protoConfig, opts...)
+	if err != nil {
+		return err
+	}
+	w, err := t.Acquire(ctx, owner)
+	if err != nil {
+		return err
+	}
+	for {
+		from := w.Head().Offsets[protoStream][0]
+		if from >= protoGoal {
+			return w.Redo(ctx)
+		}
+		_, err := w.Commit(ctx, protoRequest(from, min(protoGoal, from+protoBatch)))
+		if errors.Is(err, ErrUnknownOutcome) {
+			_, err = w.Resolve(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// checkState holds for a table at any moment: what the timeline shows is whole, every row is there once, and rows and offsets agree.
+// It returns the number of rows that readers see.
+func checkState(t *testing.T, store storage.Store) int64 {
+	t.Helper()
+	table, err := Open(t.Context(), store, protoOptions()...)
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	tl, err := table.Timeline(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	offsets, sizes := checkCommits(t, table, tl)
+	var objects []fileslice.Object
+	for info, err := range store.List(t.Context(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects = append(objects, fileslice.Object{Key: info.Key, Size: info.Size})
+	}
+	seen := make(map[string]bool)
+	for _, s := range fileslice.Latest(objects, tl, nil).Slices {
+		if sizes[s.Base.Key()] != s.Base.Size {
+			t.Errorf("%s has %d bytes, its commit says %d", s.Base.Key(), s.Base.Size, sizes[s.Base.Key()])
+		}
+		data, _, err := store.Get(t.Context(), s.Base.Key())
+		var rows []protoRow
+		if err := errors.Join(err, json.Unmarshal(data, &rows)); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			if seen[r.Key] {
+				t.Errorf("row %s is there twice", r.Key)
+			}
+			seen[r.Key] = true
+			if !tl.Committed(r.Commit) {
+				t.Errorf("row %s is of %s, which is not committed", r.Key, r.Commit)
+			}
+		}
+	}
+	for o := range offsets {
+		if !seen[protoKey(o)] {
+			t.Errorf("row of offset %d is lost: the newest commit ends at %d", o, offsets)
+		}
+	}
+	if int64(len(seen)) != offsets {
+		t.Errorf("%d rows, but the newest commit ends at %d", len(seen), offsets)
+	}
+	return offsets
+}
+
+// checkCommits checks that every file a commit names is there, and that commits follow each other without gap; it returns the offset that
+// the newest ends at and the files' sizes.
+func checkCommits(t *testing.T, table *Table, tl *timeline.Timeline) (next int64, sizes map[string]int64) {
+	t.Helper()
+	sizes = make(map[string]int64)
+	previous := ""
+	for _, e := range tl.Commits() {
+		c, err := table.Commit(t.Context(), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		note, ok := c.Note()
+		if !ok || note.PreviousCommitID != previous {
+			t.Errorf("commit %s follows %q, not %q", e.Instant, note.PreviousCommitID, previous)
+		}
+		previous = note.CommitID
+		if got := note.Offsets[protoStream][0]; got < next {
+			t.Errorf("commit %s takes the offset back from %d to %d", e.Instant, next, got)
+		} else {
+			next = got
+		}
+		for partition, stats := range c.PartitionToWriteStats {
+			if _, err := table.store.Stat(t.Context(), partition+"/"+fileslice.PartitionMetafile); err != nil {
+				t.Errorf("partition of commit %s: %v", e.Instant, err)
+			}
+			for _, s := range stats {
+				info, err := table.store.Stat(t.Context(), *s.Path)
+				if err != nil || info.Size != s.FileSizeInBytes {
+					t.Errorf("file of commit %s: %+v, %v; want %d bytes", e.Instant, info, err, s.FileSizeInBytes)
+				}
+				sizes[*s.Path] = s.FileSizeInBytes
+				f, err := fileslice.ParseKey(*s.Path)
+				if b, ok := keys.BucketOf(f.FileID); err != nil || !ok || b >= protoConfig.Buckets || f.Instant != e.Instant {
+					t.Errorf("name of a file of commit %s: %s, %v", e.Instant, *s.Path, err)
+				}
+			}
+		}
+	}
+	return next, sizes
+}
+
+// checkSettled holds after a successor has come to the goal: all rows, and nothing left of any attempt but completed rollbacks.
+func checkSettled(t *testing.T, store storage.Store) {
+	t.Helper()
+	if got := checkState(t, store); got != protoGoal {
+		t.Errorf("readers see %d rows, want %d", got, protoGoal)
+	}
+	table, err := Open(t.Context(), store, protoOptions()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, err := table.Head(t.Context())
+	if err != nil || head.Offsets[protoStream][0] != protoGoal {
+		t.Errorf("HEAD ends at %v, %v", head.Offsets, err)
+	}
+	tl, err := table.Timeline(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range tl.Pending() {
+		t.Errorf("%s is pending", e.FileName())
+	}
+	for _, e := range tl.Commits() {
+		for _, state := range []timeline.State{timeline.Requested, timeline.Inflight} {
+			if _, err := store.Stat(t.Context(), e.In(state).Key()); err != nil {
+				t.Errorf("completed without %s: %v", e.In(state).FileName(), err)
+			}
+		}
+	}
+	for info, err := range store.List(t.Context(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(info.Key, meta.TempFolder) || strings.HasPrefix(info.Key, txn.StagedFolder) {
+			t.Errorf("%s is left", info.Key)
+		}
+		if f, err := fileslice.ParseKey(info.Key); err == nil && !tl.Committed(f.Instant) {
+			t.Errorf("%s is left", info.Key)
+		}
+	}
+}
+
+// copyOf is a store with the same objects.
+func copyOf(t *testing.T, from storage.Store) *storage.Mem {
+	t.Helper()
+	to := storage.NewMem()
+	for info, err := range from.List(t.Context(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, _, err := from.Get(t.Context(), info.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := to.Put(t.Context(), info.Key, data, storage.Condition{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return to
+}
+
+// finishAlone lets a successor without faults bring the table to its goal, touching every partition at the end.
+func finishAlone(t *testing.T, store storage.Store) {
+	t.Helper()
+	opts := protoOptions()
+	opts[1] = WithIDs(func() func() string { // ids of an other process
+		var n atomic.Int64
+		return func() string { return fmt.Sprintf("successor-%d", n.Add(1)) }
+	}())
+	if err := drive(t.Context(), store, "successor", opts); err != nil {
+		t.Fatalf("successor: %v", err)
+	}
+	table, err := Open(t.Context(), store, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := table.Acquire(t.Context(), "successor")
+	if err != nil {
+		t.Fatalf("acquire: %v", err)
+	}
+	again := protoRequest(0, protoGoal) // every row once more, as after a lost checkpoint of the caller's
+	again.Progress = nil
+	result, err := w.Commit(t.Context(), again)
+	if err != nil || result.Rows != 0 || result.Duplicates != protoGoal || result.Files != 0 {
+		t.Errorf("the same rows once more: %+v, %v", result, err)
+	}
+}

@@ -1,0 +1,276 @@
+package hudi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storagetest"
+)
+
+func TestDriveWithoutFaults(t *testing.T) {
+	t.Parallel()
+	store := storage.NewMem()
+	if err := drive(t.Context(), store, "a", protoOptions()); err != nil {
+		t.Fatal(err)
+	}
+	checkSettled(t, store)
+	finishAlone(t, store)
+	checkSettled(t, store)
+}
+
+// faults are the ways in which one call goes wrong.
+var faults = map[string]storagetest.Fault{
+	"refused":               {Err: storagetest.ErrRetryable},
+	"unknown, not done":     {Err: storage.ErrUnknownOutcome},
+	"unknown, done":         {Err: storage.ErrUnknownOutcome, After: true},
+	"failed, done":          {Err: errors.New("broken pipe"), After: true}, // a store that breaks its promise, for reads and deletes
+	"died before":           {Err: storagetest.ErrDown, Down: true},
+	"died after":            {Err: storagetest.ErrDown, After: true, Down: true},
+	"died, outcome unknown": {Err: storage.ErrUnknownOutcome, After: true, Down: true},
+}
+
+// opsOf limits a fault to the calls for which a store may fail so.
+func opsOf(name string) []storagetest.Op {
+	switch name {
+	case "unknown, not done", "unknown, done", "died, outcome unknown":
+		return storagetest.Writes
+	case "failed, done":
+		return []storagetest.Op{storagetest.Get, storagetest.List, storagetest.Stat, storagetest.Delete}
+	default:
+		return nil
+	}
+}
+
+// TestEveryCallFails fails call N of a table's whole life, for every N and in every way, and looks at the table before and after a
+// successor has gone on.
+func TestEveryCallFails(t *testing.T) {
+	t.Parallel()
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fault.Ops = opsOf(name)
+			for fault.N = 0; ; fault.N++ {
+				mem := storage.NewMem()
+				store := storagetest.FailNth(mem, fault)
+				err := drive(t.Context(), store, "a", protoOptions())
+				if !store.Fired() {
+					if fault.N < 20 {
+						t.Fatalf("only %d calls", fault.N)
+					}
+					t.Logf("%d calls", fault.N)
+					return
+				}
+				if !fault.Down && err != nil {
+					t.Errorf("call %d: one fault cannot be overcome: %v", fault.N, err)
+				}
+				if _, err := Open(t.Context(), mem); err == nil {
+					checkState(t, mem)
+				} else if !errors.Is(err, ErrNotFound) {
+					t.Errorf("call %d: open: %v", fault.N, err)
+				}
+				finishAlone(t, mem)
+				checkSettled(t, mem)
+				if t.Failed() {
+					t.Fatalf("at call %d", fault.N)
+				}
+			}
+		})
+	}
+}
+
+// TestEveryCallFailsInRecovery kills a writer at each of its writes, and then the successor, which has that to undo, at each of its own.
+func TestEveryCallFailsInRecovery(t *testing.T) {
+	t.Parallel()
+	for n := 0; ; n += stride(3) {
+		mem := storage.NewMem()
+		first := storagetest.FailNth(mem, storagetest.Fault{N: n, Ops: storagetest.Writes, After: true, Down: true, Err: storagetest.ErrDown})
+		_ = drive(t.Context(), first, "a", protoOptions())
+		if !first.Fired() {
+			return
+		}
+		for m := n % stride(2); ; m += stride(2) {
+			left := copyOf(t, mem)
+			second := storagetest.FailNth(left, storagetest.Fault{N: m, Ops: storagetest.Writes, After: m/2%2 == 0, Down: true, Err: storagetest.ErrDown})
+			opts := protoOptions()
+			opts[1] = WithIDs(namedIDs("second"))
+			_ = drive(t.Context(), second, "b", opts)
+			if !second.Fired() {
+				break
+			}
+			if _, err := Open(t.Context(), left); err == nil {
+				checkState(t, left)
+			}
+			finishAlone(t, left)
+			checkSettled(t, left)
+			if t.Failed() {
+				t.Fatalf("first at write %d, second at write %d", n, m)
+			}
+		}
+	}
+}
+
+// stride thins out the sweeps over pairs of calls, which take minutes in full: PLAYHEAD_HUDI_SWEEP=full runs every pair.
+func stride(n int) int {
+	if os.Getenv("PLAYHEAD_HUDI_SWEEP") == "full" {
+		return 1
+	}
+	return n
+}
+
+func namedIDs(name string) func() string {
+	var mu sync.Mutex
+	n := 0
+	return func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		n++
+		return fmt.Sprintf("%s-%d", name, n)
+	}
+}
+
+// pausing is a Store that stops its user before call N, until it is let go.
+type pausing struct {
+	storage.Store
+	n       int
+	calls   int
+	paused  chan struct{} // closed when call n is reached
+	release chan struct{}
+}
+
+func newPausing(s storage.Store, n int) *pausing {
+	return &pausing{Store: s, n: n, paused: make(chan struct{}), release: make(chan struct{})}
+}
+
+func (p *pausing) step() {
+	if p.calls == p.n {
+		close(p.paused)
+		<-p.release
+	}
+	p.calls++
+}
+
+func (p *pausing) Get(ctx context.Context, key string) ([]byte, storage.Info, error) {
+	p.step()
+	return p.Store.Get(ctx, key)
+}
+
+func (p *pausing) Put(ctx context.Context, key string, data []byte, cond storage.Condition) (storage.Info, error) {
+	p.step()
+	return p.Store.Put(ctx, key, data, cond)
+}
+
+func (p *pausing) List(ctx context.Context, prefix string) iter.Seq2[storage.Info, error] {
+	return func(yield func(storage.Info, error) bool) {
+		p.step()
+		p.Store.List(ctx, prefix)(yield)
+	}
+}
+
+func (p *pausing) Stat(ctx context.Context, key string) (storage.Info, error) {
+	p.step()
+	return p.Store.Stat(ctx, key)
+}
+
+func (p *pausing) Delete(ctx context.Context, key string) error {
+	p.step()
+	return p.Store.Delete(ctx, key)
+}
+
+// start drives a table on its own goroutine and returns when it is paused or has ended.
+func start(t *testing.T, p *pausing, owner string, drive func(context.Context, storage.Store, string, []Option) error) (ended <-chan error, isPaused bool) {
+	t.Helper()
+	done := make(chan error, 1)
+	opts := protoOptions()
+	opts[1] = WithIDs(namedIDs(owner))
+	go func() { done <- drive(t.Context(), p, owner, opts) }()
+	select {
+	case <-p.paused:
+		return done, true
+	case err := <-done:
+		done <- err
+		return done, false
+	}
+}
+
+// TestZombie pauses a writer before each of its store calls, lets another do all its work meanwhile, and lets the first go on: to its end,
+// or to its death some calls later.
+func TestZombie(t *testing.T) {
+	t.Parallel()
+	for _, dies := range []int{-1, 0, 1, 2, 3, 5} { // calls after the pause
+		t.Run(fmt.Sprintf("dies after %d", dies), func(t *testing.T) {
+			t.Parallel()
+			for n := 0; ; n++ {
+				mem := storage.NewMem()
+				var zombie storage.Store = mem
+				if dies >= 0 {
+					zombie = storagetest.FailNth(mem, storagetest.Fault{N: n + dies, After: true, Down: true, Err: storagetest.ErrDown})
+				}
+				a := newPausing(zombie, n)
+				endedA, paused := start(t, a, "a", driveOnce)
+				if !paused {
+					return
+				}
+				if err := drive(t.Context(), mem, "b", append(protoOptions()[:1:1], WithIDs(namedIDs("b")), func(o *options) { o.writeFile = protoFile })); err != nil {
+					t.Fatalf("call %d: second writer: %v", n, err)
+				}
+				checkState(t, mem)
+				close(a.release)
+				err := <-endedA
+				if dies < 0 && err != nil && !errors.Is(err, ErrFenced) && !errors.Is(err, ErrConflict) {
+					t.Errorf("call %d: first writer: %v", n, err)
+				}
+				checkState(t, mem)
+				finishAlone(t, mem)
+				checkSettled(t, mem)
+				if t.Failed() {
+					t.Fatalf("at call %d", n)
+				}
+			}
+		})
+	}
+}
+
+// TestTwoWritersInterleaved pauses the first writer at call N and the second at call M, lets the first end and then the second.
+func TestTwoWritersInterleaved(t *testing.T) {
+	t.Parallel()
+	for n := 0; ; n += stride(4) {
+		for m := n % stride(7); ; m += stride(7) {
+			mem := storage.NewMem()
+			a, b := newPausing(mem, n), newPausing(mem, m)
+			endedA, pausedA := start(t, a, "a", driveOnce)
+			if !pausedA {
+				return
+			}
+			endedB, pausedB := start(t, b, "b", driveOnce)
+			close(a.release)
+			errA := <-endedA
+			if pausedB {
+				if _, err := Open(t.Context(), mem); err == nil {
+					checkState(t, mem)
+				}
+				close(b.release)
+			}
+			errB := <-endedB
+			for _, err := range []error{errA, errB} {
+				if err != nil && !errors.Is(err, ErrFenced) && !errors.Is(err, ErrConflict) && storage.Classify(err) != storage.Retryable {
+					t.Errorf("writers paused at %d and %d: %v", n, m, err)
+				}
+			}
+			checkState(t, mem)
+			finishAlone(t, mem)
+			checkSettled(t, mem)
+			if t.Failed() {
+				t.Fatalf("writers paused at %d and %d", n, m)
+			}
+			if !pausedB {
+				break
+			}
+		}
+	}
+}
