@@ -72,7 +72,8 @@ func Send(ctx context.Context, websocket string, l Load) (*load.Ledger, *load.Fl
 		case <-ended:
 			ended = nil
 			fleet.Stop()
-			context.AfterFunc(afterGrace(work), cancel)
+			grace := time.AfterFunc(ackGrace, cancel)
+			defer grace.Stop()
 		case <-tick.C:
 			if err := fleet.Ledger(false).Save(path); err != nil {
 				return nil, nil, err
@@ -82,13 +83,6 @@ func Send(ctx context.Context, websocket string, l Load) (*load.Ledger, *load.Fl
 			}
 		}
 	}
-}
-
-// afterGrace returns a context that ends ackGrace from now, or with parent.
-func afterGrace(parent context.Context) context.Context {
-	ctx, cancel := context.WithTimeout(parent, ackGrace)
-	context.AfterFunc(ctx, cancel)
-	return ctx
 }
 
 // Settled describes how to wait for a pipeline.
