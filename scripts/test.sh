@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# Passes all tests, or one stage of them. Ends with the line "N passed, N failed".
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+
+usage() {
+  cat <<'TXT'
+Usage: scripts/test.sh [--list] [STAGE [--full]] ...
+
+Without a stage: all of them, in this order. Installs what a stage needs at pinned versions into $PLAYHEAD_CACHE (default
+~/.cache/playhead) and says what is missing when it cannot.
+
+Stages:
+  gen       generated code is up to date, protobuf lints, no breaking change     builds buf
+  lint      gofumpt, vet, staticcheck, shell syntax                             builds staticcheck
+  mods      every module builds alone (GOWORK=off) and is tidy
+  unit      unit tests of all modules: race detector and leak checks on, order shuffled
+  fuzz      every fuzz target for a few seconds ($FUZZTIME, default 3s each)
+  deploy    compose file and charts: parsed, linted, rendered, decoded strictly
+  scenario  the pipeline on the embedded stack, as one process and as real processes; seeded defects are caught
+  chaos     kill -9 and SIGSTOP of each service, short form; --full: ten kills each, on real Kafka (slow, by hand)
+  interop   real Kafka, registry and S3 server; Spark with Hudi 0.15.0 and 1.2.0 and hudi-rs read the table    needs java, mvn, python3
+  dev       scripts/dev.sh runs the main job, twice on one folder
+TXT
+}
+
+stages=(gen lint mods unit fuzz deploy scenario chaos interop dev)
+export PLAYHEAD_CACHE=${PLAYHEAD_CACHE:-$HOME/.cache/playhead}
+logs=$PLAYHEAD_CACHE/logs/$$
+passed=0 failed=0
+full=false
+
+# check NAME COMMAND...: one check that is not a Go test; its output is shown when it fails.
+check() {
+  local name=$1 log=$logs/$1.log
+  shift
+  if "$@" >"$log" 2>&1; then
+    passed=$((passed + 1)) && echo "ok    $name"
+  else
+    failed=$((failed + 1)) && echo "FAIL  $name" && tail -n 100 "$log"
+  fi
+}
+
+# go_test NAME ARGS...: go test -v with ARGS; counts top-level tests; shows package lines and whatever a failing test printed.
+go_test() {
+  local name=$1 log=$logs/$1.log status=0
+  shift
+  go test "$@" -v >"$log" 2>&1 || status=$?
+  local p f
+  p=$(grep -c '^--- PASS' "$log" || true)
+  f=$(grep -c '^--- FAIL' "$log" || true)
+  # A package that does not build, panics or times out fails without a test line of its own.
+  [[ $status -eq 0 || $f -gt 0 ]] || f=1
+  if [[ $status -eq 0 && $p -eq 0 ]]; then
+    echo "FAIL  $name: no test ran" && f=1
+  fi
+  passed=$((passed + p)) failed=$((failed + f))
+  grep -E '^(ok|FAIL|---( FAIL| SKIP))|defects caught' "$log" | grep -v 'no test files' || true
+  if [[ $status -ne 0 ]]; then
+    grep -nE -B 40 '^(\s*--- FAIL|panic:|FAIL|WARNING: DATA RACE)' "$log" | tail -n 300 || true
+    tail -n 40 "$log"
+  fi
+}
+
+# packages PATTERN: import paths of the workspace that match the extended regular expression.
+packages() { go list work | grep -E "$1"; }
+
+stage_gen() { check gen scripts/gen.sh --check; }
+stage_lint() { check lint scripts/lint.sh; }
+stage_mods() {
+  check workspace scripts/gen-work.sh --check
+  check mods scripts/mods.sh
+}
+
+stage_unit() {
+  # Packages that start processes or load have stages of their own.
+  # shellcheck disable=SC2046
+  go_test unit -race -shuffle=on -timeout 10m $(packages . | grep -vE '/e2e/(scenario|interop|peers|deploy)$')
+}
+
+stage_fuzz() {
+  local pkg target
+  while read -r pkg; do
+    for target in $(go test -list '^Fuzz' "$pkg" | grep '^Fuzz' || true); do
+      check "fuzz-${pkg##*/}-$target" go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-3s}" "$pkg"
+    done
+  done < <(grep -rl --include='*_test.go' '^func Fuzz' services schemas | xargs -rn1 dirname | sort -u | sed "s#^#$root/#")
+}
+
+stage_deploy() { GOWORK=off go_test deploy -C scripts/tools/deploycheck -count=1 .; }
+stage_scenario() { go_test scenario -timeout 15m ./services/e2e/scenario; }
+
+stage_chaos() {
+  if $full; then
+    scripts/peers.sh kafka apicurio versitygw
+    PLAYHEAD_PEERS=$(scripts/peers.sh --print-dir) PLAYHEAD_CHAOS=full go_test chaos-full -timeout 170m -run 'Chaos' ./services/e2e/scenario
+    return
+  fi
+  PLAYHEAD_CHAOS=short go_test chaos -timeout 10m -run 'Chaos' ./services/e2e/scenario
+}
+
+stage_interop() {
+  scripts/peers.sh || { failed=$((failed + 1)); return; }
+  PLAYHEAD_PEERS=$(scripts/peers.sh --print-dir) go_test interop -timeout 20m ./services/e2e/peers ./services/e2e/interop
+}
+
+stage_dev() {
+  local dir
+  dir=$(mktemp -d)
+  check dev-first scripts/dev.sh --duration 10s --rate 1000 --dir "$dir" --output json
+  check dev-resumed scripts/dev.sh --duration 5s --rate 1000 --dir "$dir" --output json
+  rm -rf "$dir"
+}
+
+wanted=()
+for arg in "$@"; do
+  case $arg in
+    -h | --help) usage; exit 0 ;;
+    --list) printf '%s\n' "${stages[@]}"; exit 0 ;;
+    --full) full=true ;;
+    *)
+      [[ " ${stages[*]} " == *" $arg "* ]] || { echo "test.sh: unknown stage $arg" >&2; usage >&2; exit 2; }
+      wanted+=("$arg")
+      ;;
+  esac
+done
+[[ ${#wanted[@]} -gt 0 ]] || wanted=("${stages[@]}")
+command -v go >/dev/null || { echo "test.sh: go is missing (1.26 or newer)" >&2; exit 1; }
+mkdir -p "$logs"
+trap 'rm -rf "$logs"' EXIT
+
+for stage in "${wanted[@]}"; do
+  began=$SECONDS
+  echo "== $stage"
+  "stage_$stage"
+  echo "== $stage took $((SECONDS - began)) s"
+done
+echo "$passed passed, $failed failed"
+[[ $failed -eq 0 ]]
