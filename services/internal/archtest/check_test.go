@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -91,15 +92,25 @@ func load(t *testing.T, dir string) []goPackage {
 
 // matches tells whether an import path fits one of the patterns.
 func matches(importPath string, patterns []string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool {
-		expr := regexp.QuoteMeta(strings.Replace(p, "~", prefix, 1))
-		expr = strings.ReplaceAll(expr, `\.\.\.`, `.*`)
-		// "x/..." means x too.
-		if rest, ok := strings.CutSuffix(expr, "/.*"); ok {
-			expr = rest + "(/.*)?"
-		}
-		return regexp.MustCompile("^" + expr + "$").MatchString(importPath)
-	})
+	return slices.ContainsFunc(patterns, func(p string) bool { return compile(p).MatchString(importPath) })
+}
+
+// compiled remembers patterns: each is matched against every import of every package.
+var compiled sync.Map // string -> *regexp.Regexp
+
+func compile(pattern string) *regexp.Regexp {
+	if r, ok := compiled.Load(pattern); ok {
+		return r.(*regexp.Regexp)
+	}
+	expr := regexp.QuoteMeta(strings.Replace(pattern, "~", prefix, 1))
+	expr = strings.ReplaceAll(expr, `\.\.\.`, `.*`)
+	// "x/..." means x too.
+	if rest, ok := strings.CutSuffix(expr, "/.*"); ok {
+		expr = rest + "(/.*)?"
+	}
+	r := regexp.MustCompile("^" + expr + "$")
+	compiled.Store(pattern, r)
+	return r
 }
 
 // check returns what the packages violate.
