@@ -1,10 +1,6 @@
 package publish
 
-import (
-	"fmt"
-
-	"github.com/IBM/sarama"
-)
+import "github.com/IBM/sarama"
 
 // class is what an answer of a broker means for the batch that it answers.
 type class uint8
@@ -88,18 +84,3 @@ func meaningOf(code sarama.KError) meaning {
 	}
 	return meaning{"other", denied, true}
 }
-
-// RefusedError says why a record can never be written to its topic.
-type RefusedError struct {
-	Topic     string
-	Partition int32
-	// Code is the broker's error.
-	Code sarama.KError
-}
-
-func (e *RefusedError) Error() string {
-	return fmt.Sprintf("write to %s/%d: refused for good: %s", e.Topic, e.Partition, meaningOf(e.Code).name)
-}
-
-// TooLarge tells whether a shorter record could pass.
-func (e *RefusedError) TooLarge() bool { return meaningOf(e.Code).class == tooLarge }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"github.com/playhead-pipeline/playhead/services/router/internal/record"
 )
 
 // entry is one record of a batch: where its key and value lie in the batch's arena, and whose it is.
@@ -18,7 +20,7 @@ type entry struct {
 
 // run is a number of neighbouring entries of one owner.
 type run struct {
-	owner Owner
+	owner record.Owner
 	n     int
 }
 
@@ -75,7 +77,7 @@ func (b *batch) len() int { return len(b.entries) }
 func (b *batch) size() int { return len(b.arena) + len(b.entries)*recordOverhead }
 
 // add copies a record into the batch.
-func (b *batch) add(owner Owner, r *Record) {
+func (b *batch) add(owner record.Owner, r *record.Record) {
 	start := len(b.arena)
 	b.arena = append(b.arena, r.Key...)
 	value := len(b.arena)
@@ -88,7 +90,7 @@ func (b *batch) add(owner Owner, r *Record) {
 	b.own(owner, 1)
 }
 
-func (b *batch) own(owner Owner, n int) {
+func (b *batch) own(owner record.Owner, n int) {
 	if last := len(b.runs) - 1; last >= 0 && b.runs[last].owner == owner {
 		b.runs[last].n += n
 		return
@@ -131,7 +133,7 @@ func (b *batch) seal(codec sarama.CompressionCodec, level int) {
 }
 
 // owner returns whose the entry at index i is.
-func (b *batch) owner(i int) Owner {
+func (b *batch) owner(i int) record.Owner {
 	for _, r := range b.runs {
 		if i < r.n {
 			return r.owner

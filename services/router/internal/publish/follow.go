@@ -112,13 +112,13 @@ func (p *Producer) tryConnect(conf *sarama.Config) (sarama.Client, error) {
 }
 
 // findTopics returns all topics with their partitions, created before if the configuration says so.
-func (p *Producer) findTopics(client sarama.Client) (map[string]*Topic, error) {
+func (p *Producer) findTopics(client sarama.Client) (map[string]*topic, error) {
 	if p.p.Config.CreateTopics.Partitions > 0 {
 		if err := p.createTopics(client); err != nil {
 			return nil, err
 		}
 	}
-	topics := make(map[string]*Topic)
+	topics := make(map[string]*topic)
 	for _, name := range p.allTopics() {
 		if topics[name] != nil {
 			continue
@@ -127,7 +127,7 @@ func (p *Producer) findTopics(client sarama.Client) (map[string]*Topic, error) {
 		if err != nil {
 			return nil, fmt.Errorf("find topic %s: %w", name, err)
 		}
-		t := &Topic{name: name}
+		t := &topic{}
 		for i := range int32(len(partitions)) {
 			t.partitions = append(t.partitions, &partition{lane: lane{topic: name, partition: i, nextOffset: -1}, leader: -1, epoch: -1})
 		}
@@ -186,7 +186,7 @@ func (p *Producer) producerID(ctx context.Context, client sarama.Client) (int64,
 func (p *Producer) leaders(client sarama.Client, id int64) *metadata {
 	md := &metadata{producerID: id, leaders: make(map[partitionKey]leader)}
 	for name, t := range p.topics {
-		for i := range t.Partitions() {
+		for i := range int32(len(t.partitions)) {
 			broker, epoch, err := client.LeaderAndEpoch(name, i)
 			if err != nil {
 				continue
@@ -205,8 +205,8 @@ func (p *Producer) checkPartitions(client sarama.Client) {
 		if err != nil && !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
 			continue
 		}
-		if n := int32(len(partitions)); n != t.Partitions() {
-			p.p.Check.Fail(fmt.Sprintf("topic %s has %d partitions, had %d when this process started", name, n, t.Partitions()))
+		if n := len(partitions); n != len(t.partitions) {
+			p.p.Check.Fail(fmt.Sprintf("topic %s has %d partitions, had %d when this process started", name, n, len(t.partitions)))
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"github.com/playhead-pipeline/playhead/services/router/internal/record"
 )
 
 // recorder is an owner that remembers what became of its records.
@@ -19,13 +21,13 @@ type recorder struct {
 	refused []uint32
 }
 
-func (r *recorder) Acked(n int)                         { r.acked += n }
-func (r *recorder) Refused(tag uint32, _ *RefusedError) { r.refused = append(r.refused, tag) }
+func (r *recorder) Acked(n int)                                { r.acked += n }
+func (r *recorder) Refused(tag uint32, _ *record.RefusedError) { r.refused = append(r.refused, tag) }
 
-func newBatch(owner Owner, firstTag, n int) *batch {
+func newBatch(owner record.Owner, firstTag, n int) *batch {
 	b := &batch{}
 	for i := range n {
-		b.add(owner, &Record{Key: []byte("k"), Value: []byte{byte(i)}, Millis: int64(i), Tag: uint32(firstTag + i)})
+		b.add(owner, &record.Record{Key: []byte("k"), Value: []byte{byte(i)}, Millis: int64(i), Tag: uint32(firstTag + i)})
 	}
 	b.seal(sarama.CompressionNone, 0)
 	return b

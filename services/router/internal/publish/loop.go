@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"github.com/playhead-pipeline/playhead/services/router/internal/record"
 )
 
 // loop is the state of the producer's only loop.
@@ -246,7 +248,8 @@ func (p *Producer) apply(part *partition, r reply, e effect, now time.Time) {
 		p.metrics.failures.WithLabelValues(part.lane.topic, r.meaning().name).Inc()
 	}
 	for _, i := range e.refused {
-		err := &RefusedError{Topic: part.lane.topic, Partition: part.lane.partition, Code: r.code}
+		m := r.meaning()
+		err := &record.RefusedError{Topic: part.lane.topic, Partition: part.lane.partition, Reason: m.name, TooLarge: m.class == tooLarge}
 		e.refusedFrom.owner(i).Refused(e.refusedFrom.entries[i].tag, err)
 	}
 	if e.stalled {

@@ -19,34 +19,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/playhead-pipeline/playhead/services/internal/kafkaclient"
+	"github.com/playhead-pipeline/playhead/services/router/internal/record"
 )
-
-// Record is one record to write. The producer copies key and value.
-type Record struct {
-	Partition int32
-	// Key may be nil.
-	Key, Value []byte
-	Headers    []Header
-	// Millis is the timestamp, in milliseconds since the Unix epoch.
-	Millis int64
-	// Tag tells the owner which of its records was refused.
-	Tag uint32
-}
-
-// Header is a record header.
-type Header struct {
-	Key   string
-	Value []byte
-}
-
-// Owner is told what became of its records. Each record leads to exactly one call. The calls come from the producer's only loop: they must
-// return soon. They may call Append.
-type Owner interface {
-	// Acked says that n more records are in the log, on all in-sync replicas.
-	Acked(n int)
-	// Refused says that the record with this tag can never be written.
-	Refused(tag uint32, err *RefusedError)
-}
 
 // Check is a condition of readiness.
 type Check interface {
@@ -77,7 +51,7 @@ type Producer struct {
 	refresh chan struct{} // to follow: ask who leads
 
 	// topics is set once, before ready is closed.
-	topics map[string]*Topic
+	topics map[string]*topic
 	ready  chan struct{}
 
 	// activated takes partitions that have something to send and are not in the loop's list.
@@ -89,17 +63,10 @@ type Producer struct {
 	loop loop
 }
 
-// Topic is a topic whose partitions are known.
-type Topic struct {
-	name       string
+// topic is a topic whose partitions are known.
+type topic struct {
 	partitions []*partition
 }
-
-// Name returns the topic's name.
-func (t *Topic) Name() string { return t.name }
-
-// Partitions returns the number of partitions, which stays the same for the life of the process.
-func (t *Topic) Partitions() int32 { return int32(len(t.partitions)) }
 
 // partition gathers records for one lane.
 type partition struct {
@@ -156,8 +123,11 @@ func New(p Params) (*Producer, error) {
 // Ready is closed when the cluster has answered and all topics are known.
 func (p *Producer) Ready() <-chan struct{} { return p.ready }
 
-// Topic returns a topic of Params. It must not be called before Ready is closed.
-func (p *Producer) Topic(name string) *Topic {
+// Partitions returns the number of partitions of a topic of Params, which stays the same for the life of the process. It must not be called before
+// Ready is closed.
+func (p *Producer) Partitions(name string) int32 { return int32(len(p.topic(name).partitions)) }
+
+func (p *Producer) topic(name string) *topic {
 	t, ok := p.topics[name]
 	if !ok {
 		panic("publish: topic " + name + " is not one of Params")
@@ -165,20 +135,32 @@ func (p *Producer) Topic(name string) *Topic {
 	return t
 }
 
-// Append takes a record for writing. Records of one partition are written in the order of their calls.
-func (p *Producer) Append(t *Topic, owner Owner, r *Record) {
-	part := t.partitions[r.Partition]
+// Append takes records of one topic for writing. Records of one partition are written in the order in which they were appended. It must not
+// be called before Ready is closed.
+func (p *Producer) Append(name string, owner record.Owner, records []record.Record) {
+	t := p.topic(name)
+	wake := false
+	for i := range records {
+		if p.appendOne(t.partitions[records[i].Partition], owner, &records[i]) {
+			wake = true
+		}
+	}
+	if wake {
+		p.mail.wake()
+	}
+}
+
+// appendOne tells whether the loop has to look: when there is a new batch to wait for, and when one is full.
+func (p *Producer) appendOne(part *partition, owner record.Owner, r *record.Record) (wake bool) {
 	size := len(r.Key) + len(r.Value) + recordOverhead
 	for _, h := range r.Headers {
 		size += len(h.Key) + len(h.Value)
 	}
 	part.mu.Lock()
-	// The loop has to look when there is a new batch to wait for, and when one is full.
-	wake := false
+	defer part.mu.Unlock()
 	if open := part.mu.open; open != nil && (open.len() >= p.p.Config.BatchRecords || open.size()+size > int(p.p.Config.BatchBytes)) {
 		part.mu.full = append(part.mu.full, open)
 		part.mu.open = nil
-		wake = true
 	}
 	if part.mu.open == nil {
 		part.mu.open = p.pool.get()
@@ -186,17 +168,13 @@ func (p *Producer) Append(t *Topic, owner Owner, r *Record) {
 		wake = true
 	}
 	part.mu.open.add(owner, r)
-	activate := !part.mu.active
-	part.mu.active = true
-	part.mu.Unlock()
-	if activate {
-		p.activated.Lock()
+	if !part.mu.active {
+		part.mu.active = true
+		p.activated.Lock() // nothing is locked inside
 		p.activated.list = append(p.activated.list, part)
 		p.activated.Unlock()
 	}
-	if wake {
-		p.mail.wake()
-	}
+	return wake
 }
 
 // Status returns the partitions that have been written to, in the order of topic and partition.

@@ -23,6 +23,7 @@ import (
 	"github.com/playhead-pipeline/playhead/services/internal/kafkaclient"
 	"github.com/playhead-pipeline/playhead/services/internal/kafkatest"
 	"github.com/playhead-pipeline/playhead/services/internal/telemetry"
+	"github.com/playhead-pipeline/playhead/services/router/internal/record"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -37,12 +38,12 @@ const (
 type ledger struct {
 	mu      sync.Mutex
 	acked   int
-	refused map[uint32]*RefusedError
+	refused map[uint32]*record.RefusedError
 	changed chan struct{}
 }
 
 func newLedger() *ledger {
-	return &ledger{refused: make(map[uint32]*RefusedError), changed: make(chan struct{}, 1)}
+	return &ledger{refused: make(map[uint32]*record.RefusedError), changed: make(chan struct{}, 1)}
 }
 
 func (l *ledger) Acked(n int) {
@@ -52,7 +53,7 @@ func (l *ledger) Acked(n int) {
 	l.signal()
 }
 
-func (l *ledger) Refused(tag uint32, err *RefusedError) {
+func (l *ledger) Refused(tag uint32, err *record.RefusedError) {
 	l.mu.Lock()
 	l.refused[tag] = err
 	l.mu.Unlock()
@@ -133,13 +134,13 @@ func newCluster(t testing.TB, brokers int) *kafkatest.Cluster {
 }
 
 // appendNumbered appends n records, round robin over the partitions; the value of each is its number within its partition.
-func appendNumbered(p *Producer, owner Owner, n int, next []uint64) {
-	topic := p.Topic(testTopic)
+func appendNumbered(p *Producer, owner record.Owner, n int, next []uint64) {
+	topic := testTopic
 	for i := range n {
 		part := int32(i % testPartitions)
 		value := binary.BigEndian.AppendUint64(nil, next[part])
 		next[part]++
-		p.Append(topic, owner, &Record{Partition: part, Key: []byte("key"), Value: value, Millis: int64(i)})
+		p.Append(topic, owner, []record.Record{{Partition: part, Key: []byte("key"), Value: value, Millis: int64(i)}})
 	}
 }
 
@@ -196,12 +197,12 @@ func TestRecordsArriveUnchanged(t *testing.T) {
 			p := start(t, c.Addrs(), func(p *Params) { p.Config.Compression = codec })
 			l := newLedger()
 			for i := range 100 {
-				p.Append(p.Topic("dlq"), l, &Record{
+				p.Append("dlq", l, []record.Record{{
 					Key: []byte{byte(i)}, Value: []byte(strings.Repeat("v", i)), Millis: 1_700_000_000_000 - int64(i),
-					Headers: []Header{{Key: "h", Value: []byte{byte(i)}}},
-				})
+					Headers: []record.Header{{Key: "h", Value: []byte{byte(i)}}},
+				}})
 			}
-			p.Append(p.Topic("dlq"), l, &Record{Value: []byte("no key")})
+			p.Append("dlq", l, []record.Record{{Value: []byte("no key")}})
 			l.wait(t, 101)
 			records := readAll(t, c.Addrs(), "dlq", 101)
 			for i, r := range records[:100] {
@@ -452,7 +453,7 @@ func TestOutOfOrderStallsOnePartition(t *testing.T) {
 		if i == 3 {
 			owner = stuck
 		}
-		p.Append(p.Topic(testTopic), owner, &Record{Partition: i, Value: []byte("v")})
+		p.Append(testTopic, owner, []record.Record{{Partition: i, Value: []byte("v")}})
 	}
 	l.wait(t, testPartitions-1)
 	deadline := time.Now().Add(testTimeout)
@@ -469,7 +470,7 @@ func TestOutOfOrderStallsOnePartition(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("partition 3 did not stall: %+v", p.Status())
 		}
-		p.Append(p.Topic(testTopic), l, &Record{Partition: 0, Value: []byte("v")})
+		p.Append(testTopic, l, []record.Record{{Partition: 0, Value: []byte("v")}})
 	}
 	if stuck.answered() != 0 {
 		t.Error("a record of the stalled partition was answered")
@@ -494,16 +495,16 @@ func TestRefusedRecordLeavesNoHole(t *testing.T) {
 		return false
 	}})
 	l := newLedger()
-	topic := p.Topic("dlq")
+	topic := "dlq"
 	for i := range 100 {
 		value := fmt.Sprint(i)
 		if i == 37 {
 			value = giant
 		}
-		p.Append(topic, l, &Record{Value: []byte(value), Tag: uint32(i)})
+		p.Append(topic, l, []record.Record{{Value: []byte(value), Tag: uint32(i)}})
 	}
 	l.wait(t, 100)
-	if err := l.refused[37]; err == nil || !err.TooLarge() || len(l.refused) != 1 {
+	if err := l.refused[37]; err == nil || !err.TooLarge || len(l.refused) != 1 {
 		t.Fatalf("refused %v, want only 37 as too large", l.refused)
 	}
 	records := readAll(t, c.Addrs(), "dlq", 99)
@@ -527,10 +528,10 @@ func TestCreatesTopics(t *testing.T) {
 	p := start(t, c.Addrs(), func(p *Params) {
 		p.Config.CreateTopics = TopicsConfig{Partitions: 4, ReplicationFactor: 1, DeadLetterPartitions: 2}
 	})
-	if got := p.Topic(testTopic).Partitions(); got != 4 {
+	if got := p.Partitions(testTopic); got != 4 {
 		t.Errorf("%d partitions, want 4", got)
 	}
-	if got := p.Topic("dlq").Partitions(); got != 2 {
+	if got := p.Partitions("dlq"); got != 2 {
 		t.Errorf("%d dead-letter partitions, want 2", got)
 	}
 }
@@ -558,14 +559,14 @@ func BenchmarkAppend(b *testing.B) {
 		p.Config.Linger = configfile.Duration(20 * time.Millisecond)
 	})
 	l := newLedger()
-	topic := p.Topic(testTopic)
+	topic := testTopic
 	value := make([]byte, 290)
 	for i := range value {
 		value[i] = byte(i * 7 % 61)
 	}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		p.Append(topic, l, &Record{Partition: int32(i / 500 % 24), Key: value[:16], Value: value, Millis: int64(i)})
+		p.Append(topic, l, []record.Record{{Partition: int32(i / 500 % 24), Key: value[:16], Value: value, Millis: int64(i)}})
 		if i%50_000 == 49_999 {
 			for l.answered() < i-100_000 {
 				<-l.changed
