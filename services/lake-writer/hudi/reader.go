@@ -35,8 +35,8 @@ type Query struct {
 }
 
 // Scan yields the query's rows, by partition, file group and place in the file. A column that an older file lacks is null. It
-// holds a page of each column of one file, and that file whole when it is small. After an error it yields nothing more. Whatever
-// would give fewer rows than there are, or older ones, is an error.
+// holds a page of each column of one file, and that file whole when it is small. After an error it yields nothing more. It
+// does not pass over what it cannot read: log files, files that a cleaner took, times before the active timeline are errors.
 func (t *Table) Scan(ctx context.Context, q Query) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		view, err := t.View(ctx, q.AsOf, q.Partitions)

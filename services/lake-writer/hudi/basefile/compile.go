@@ -108,9 +108,7 @@ func compileScalar(t *avroType, l *layout) (step, error) {
 	case from.kind == kindFixed && to.kind == kindFixed && from.size == to.size && from.logical == decimal && to.logical == decimal &&
 		from.scale == to.scale && from.precision < to.precision:
 	default:
-		return step{}, &SchemaError{l.path, fmt.Sprintf("%s does not become %s without loss", describe(t), to)}
+		return step{}, &SchemaError{l.path, fmt.Sprintf("%s does not become %s without loss", from, to)}
 	}
 	return s, nil
 }
-
-func describe(t *avroType) string { return t.scalar.String() }

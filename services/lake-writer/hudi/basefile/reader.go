@@ -241,8 +241,7 @@ func (r *Reader) Statistics(path string) (stats Statistics, err error) {
 }
 
 func (r *Reader) leafStatistics(leaf *layout) Statistics {
-	typ := r.file.RowGroups()
-	stats := Statistics{Known: len(typ) > 0}
+	stats := Statistics{Known: len(r.file.RowGroups()) > 0}
 	var low, high parquet.Value
 	for i, g := range r.file.Metadata().RowGroups {
 		chunk := &g.Columns[leaf.lo].MetaData

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress"
@@ -79,7 +80,7 @@ type Writer struct {
 	layout     *layout
 	programs   []step
 	out        *countingWriter
-	file       *parquet.Writer
+	file       *parquet.GenericWriter[any]
 	columns    []*parquet.ColumnWriter
 	leaves     []*layout
 
@@ -132,7 +133,7 @@ func NewWriter(out io.Writer, cfg Config) (*Writer, error) {
 }
 
 func (w *Writer) open() {
-	w.file = parquet.NewWriter(w.out,
+	w.file = parquet.NewGenericWriter[any](w.out,
 		parquet.NewSchema("hoodie_record", w.layout.parquetNode(w.cfg.UniqueColumns)),
 		parquet.Compression(w.cfg.Codec.compressor()),
 		parquet.DataPageVersion(2),
@@ -162,8 +163,8 @@ func (w *Writer) Append(rec Record) error {
 	if rec.Writer < 0 || rec.Writer >= len(w.programs) {
 		return &RecordError{Reason: fmt.Sprintf("writer schema %d of %d", rec.Writer, len(w.programs))}
 	}
-	if rec.Key == "" {
-		return &RecordError{Path: RecordKeyColumn, Reason: "no record key"}
+	if rec.Key == "" || !utf8.ValidString(rec.Key) {
+		return &RecordError{Path: RecordKeyColumn, Reason: fmt.Sprintf("record key %q", rec.Key)}
 	}
 	b := &w.batch
 	// Values point into the arena. When it has to grow, those of the rows before keep the old one alive.

@@ -157,6 +157,7 @@ func TestBadRecordLeavesNothing(t *testing.T) {
 		}
 		for _, bad := range []Record{
 			{Payload: rec.Payload},
+			{Key: "\xff", Payload: rec.Payload},
 			{Key: rec.Key, Payload: append(slices.Clone(rec.Payload), 0)},
 			{Key: rec.Key, Payload: rec.Payload, Writer: 1},
 			{Key: rec.Key, Payload: rec.Payload, Writer: -1},
