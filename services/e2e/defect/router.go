@@ -145,7 +145,9 @@ func (s *stream) batch(batch *ingestv1.Batch) error {
 		s.mu.Lock()
 		s.sent++
 		b.Seq = s.sent
-		s.seqs = append(s.seqs, pair{s.sent, original})
+		if !s.fault.AckAtOnce {
+			s.seqs = append(s.seqs, pair{s.sent, original})
+		}
 		s.mu.Unlock()
 		if err := s.up.Send(&ingestv1.IngestRequest{Message: &ingestv1.IngestRequest_Batch{Batch: b}}); err != nil {
 			return err

@@ -17,14 +17,17 @@ func (o Options) prepare(p ports) (map[Service]string, error) {
 			return nil, fmt.Errorf("write secret: %w", err)
 		}
 	}
-	return map[Service]string{Gateway: o.gatewayConfig(p), Router: o.routerConfig(p), LakeWriter: o.lakeWriterConfig(p)}, nil
+	router := address(p.ingest)
+	if o.Through != nil {
+		var err error
+		if router, err = o.Through(router); err != nil {
+			return nil, fmt.Errorf("put a proxy before the router: %w", err)
+		}
+	}
+	return map[Service]string{Gateway: o.gatewayConfig(p, router), Router: o.routerConfig(p), LakeWriter: o.lakeWriterConfig(p)}, nil
 }
 
-func (o Options) gatewayConfig(p ports) string {
-	router := o.RouterAddress
-	if router == "" {
-		router = address(p.ingest)
-	}
+func (o Options) gatewayConfig(p ports, router string) string {
 	return fmt.Sprintf(`
 name: stack
 listen: {websocket: %q, admin: %q, debug: %q}

@@ -83,8 +83,8 @@ type Options struct {
 	Replication int
 	// CommitInterval of the lake-writer; default 2 s.
 	CommitInterval time.Duration
-	// RouterAddress, when set, is what the gateway dials instead of the router: a proxy that a test put between them.
-	RouterAddress string
+	// Through, when set, is given the router's address and returns what the gateway dials instead: a proxy that a test put between them.
+	Through func(router string) (string, error)
 	// LogLevel of the services; default "info".
 	LogLevel string
 }
