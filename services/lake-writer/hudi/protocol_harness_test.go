@@ -35,6 +35,8 @@ var protoConfig = TableConfig{
 	OrderingField: "event_time", HiveStylePartitioning: true, Buckets: 2, BucketField: "session_id", Schema: protoSchema,
 }
 
+var protoStart = time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
+
 type protoRow struct {
 	Key    string
 	Commit timeline.Instant
@@ -43,9 +45,8 @@ type protoRow struct {
 // protoOptions give every table of a test a clock that does not advance but by the instants taken, and countable ids.
 func protoOptions() []Option {
 	var ids atomic.Int64
-	start := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
 	return []Option{
-		WithClock(func() time.Time { return start }),
+		WithClock(func() time.Time { return protoStart }),
 		WithIDs(func() string { return fmt.Sprintf("id-%d", ids.Add(1)) }),
 		WithParallelism(1), // so that store calls come in one order
 		func(o *options) { o.writeFile = protoFile },
