@@ -106,7 +106,7 @@ const minBudget = 32 << 20
 var identifier = regexp.MustCompile(`^[a-z][a-z0-9_]{0,127}$`)
 
 // Validate reports what is wrong with the values.
-func (c *Config) Validate(r *configfile.Report) {
+func (c Config) Validate(r *configfile.Report) {
 	if err := netlisten.RequireLoopback(c.Listen.Admin, c.TLS.Enabled(), c.Insecure); err != nil {
 		r.Errorf("listen.admin", "%v", err)
 	}
@@ -151,7 +151,7 @@ func (c *Config) Validate(r *configfile.Report) {
 }
 
 // Validate reports what is wrong with the values.
-func (c *LakeConfig) Validate(r *configfile.Report) {
+func (c LakeConfig) Validate(r *configfile.Report) {
 	switch c.Store {
 	case storeDir:
 		if c.Dir == "" {
@@ -170,7 +170,7 @@ func (c *LakeConfig) Validate(r *configfile.Report) {
 }
 
 // Validate reports what is wrong with the values.
-func (c *TableConfig) Validate(r *configfile.Report) {
+func (c TableConfig) Validate(r *configfile.Report) {
 	if c.Topic == "" {
 		r.Errorf("topic", "is needed")
 	}
@@ -185,7 +185,7 @@ func (c *TableConfig) Validate(r *configfile.Report) {
 	}
 }
 
-func (c *TableConfig) subject() string {
+func (c TableConfig) subject() string {
 	if c.Subject == "" {
 		return c.Topic + "-value"
 	}
@@ -195,12 +195,12 @@ func (c *TableConfig) subject() string {
 // defaultBuckets is the partition count of a development topic.
 const defaultBuckets = 12
 
-func (c *TableConfig) buckets() int { return cmp.Or(c.Buckets, defaultBuckets) }
+func (c TableConfig) buckets() int { return cmp.Or(c.Buckets, defaultBuckets) }
 
-func (c *TableConfig) kafkaColumns() bool { return c.KafkaColumns == nil || *c.KafkaColumns }
+func (c TableConfig) kafkaColumns() bool { return c.KafkaColumns == nil || *c.KafkaColumns }
 
 // takeover returns the effective takeover timeout.
-func (c *Config) takeover() time.Duration {
+func (c Config) takeover() time.Duration {
 	if d := c.Takeover.D(); d > 0 {
 		return d
 	}
@@ -209,6 +209,6 @@ func (c *Config) takeover() time.Duration {
 
 // MemoryLimit returns a soft limit for the Go heap in bytes that fits the byte budget: rows exist a
 // second time as Parquet while they are committed, and the rest of the process needs its share.
-func (c *Config) MemoryLimit() int64 {
+func (c Config) MemoryLimit() int64 {
 	return 3*int64(c.ByteBudget) + 256<<20
 }

@@ -32,8 +32,8 @@ const (
 var registry = map[int]string{
 	v1:      eventSchema(),
 	v2:      eventSchema(`{"name":"pop","type":["null","string"],"default":null,"playhead.pii":"none"}`),
-	broken:      strings.Replace(eventSchema(), `{"type":"long","logicalType":"timestamp-micros"}`, `"string","playhead.pii":"none"`, 1),
-	foreign:     `{"type":"record","name":"X","fields":[{"name":"a","type":"int"}]}`,
+	broken:  strings.Replace(eventSchema(), `{"type":"long","logicalType":"timestamp-micros"}`, `"string","playhead.pii":"none"`, 1),
+	foreign: `{"type":"record","name":"X","fields":[{"name":"a","type":"int"}]}`,
 }
 
 var errAway = errors.New("registry is away")
