@@ -2,7 +2,6 @@ package defect
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,9 +10,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
 // HTTP is a proxy in front of an HTTP server.
@@ -64,6 +60,22 @@ func reply(w http.ResponseWriter, response *http.Response, body []byte) {
 	_, _ = w.Write(body) // a client that went away has no use for it
 }
 
+// answering turns what becomes of a request into a handler.
+func answering(answer func(r *http.Request, body []byte) (*http.Response, []byte, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // the client went away
+		}
+		response, text, err := answer(r, body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		reply(w, response, text)
+	}
+}
+
 // upstream copies a request for the server at base.
 func upstream(r *http.Request, base string, body []byte) (*http.Request, error) {
 	request, err := http.NewRequestWithContext(r.Context(), r.Method, base+r.URL.RequestURI(), bytes.NewReader(body))
@@ -80,83 +92,18 @@ func upstream(r *http.Request, base string, body []byte) (*http.Request, error) 
 func NewRegistry(base string, replacements ...string) (*HTTP, error) {
 	replacer := strings.NewReplacer(replacements...)
 	return newHTTP(func(h *HTTP) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) {
-			body, err := io.ReadAll(r.Body)
-			if err != nil {
-				return
-			}
+		return answering(func(r *http.Request, body []byte) (*http.Response, []byte, error) {
 			request, err := upstream(r, base, body)
 			if err != nil {
-				http.Error(w, err.Error(), http.StatusBadGateway)
-				return
+				return nil, nil, err
 			}
+			request.Header.Del("Accept-Encoding") // replacing needs plain text
 			response, answer, err := h.pass(request)
 			if err != nil {
-				http.Error(w, err.Error(), http.StatusBadGateway)
-				return
+				return nil, nil, err
 			}
-			answer = []byte(replacer.Replace(string(answer)))
 			response.Header.Del("Content-Length")
-			reply(w, response, answer)
-		}
-	})
-}
-
-// StoreFault changes what passes between the lake-writer and the object store.
-type StoreFault struct {
-	// DropPut says which PUTs are answered as done and thrown away.
-	DropPut func(path string) bool
-	// Unconditional takes the conditions off every PUT, so that the last writer wins.
-	Unconditional bool
-	// Hold is called before a PUT is passed on and may wait.
-	Hold func(ctx context.Context, path string)
-}
-
-// Store is how to reach an object store.
-type Store struct{ Endpoint, Region, AccessKey, SecretKey string }
-
-// NewStore starts a proxy of an object store. It signs the requests anew with the same keys, since their signatures cover the headers that
-// it changes.
-func NewStore(store Store, fault StoreFault) (*HTTP, error) {
-	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }) // as S3 wants it
-	keys := aws.Credentials{AccessKeyID: store.AccessKey, SecretAccessKey: store.SecretKey}
-	return newHTTP(func(h *HTTP) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) {
-			body, err := io.ReadAll(r.Body)
-			if err != nil {
-				return
-			}
-			if r.Method == http.MethodPut {
-				if fault.Hold != nil {
-					fault.Hold(r.Context(), r.URL.Path)
-				}
-				if fault.DropPut != nil && fault.DropPut(r.URL.Path) {
-					w.Header().Set("ETag", `"00000000000000000000000000000000"`)
-					w.WriteHeader(http.StatusOK)
-					return
-				}
-			}
-			request, err := upstream(r, store.Endpoint, body)
-			if err != nil {
-				http.Error(w, err.Error(), http.StatusBadGateway)
-				return
-			}
-			if fault.Unconditional {
-				request.Header.Del("If-Match")
-				request.Header.Del("If-None-Match")
-			}
-			request.Header.Del("Authorization")
-			request.Header.Del("Accept-Encoding")
-			if err := signer.SignHTTP(r.Context(), keys, request, r.Header.Get("X-Amz-Content-Sha256"), "s3", store.Region, time.Now()); err != nil {
-				http.Error(w, err.Error(), http.StatusBadGateway)
-				return
-			}
-			response, answer, err := h.pass(request)
-			if err != nil {
-				http.Error(w, err.Error(), http.StatusBadGateway)
-				return
-			}
-			reply(w, response, answer)
-		}
+			return response, []byte(replacer.Replace(string(answer))), nil
+		})
 	})
 }

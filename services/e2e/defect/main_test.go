@@ -1,7 +1,6 @@
 package defect
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -20,50 +19,32 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	goleak.VerifyTestMain(closing{m})
+	goleak.VerifyTestMain(idle{m})
 }
 
-// closing ends, before leaks are looked for, the connections that package stack keeps to see whether services are ready.
-type closing struct{ *testing.M }
+// idle ends, before leaks are looked for, the connections that package stack keeps to see whether services are ready.
+type idle struct{ *testing.M }
 
-func (c closing) Run() int {
+func (i idle) Run() int {
 	defer http.DefaultClient.CloseIdleConnections()
-	return c.M.Run()
+	return i.M.Run()
 }
 
-// runner is a proxy.
-type runner interface {
-	Run(ctx context.Context) error
-}
-
-// serve runs a proxy until the test ends.
-func serve(t *testing.T, r runner) {
+// closed closes a proxy with the test, and ends the test when it could not be made.
+func closed[T interface{ Close() error }](t *testing.T, proxy T, err error) T {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- r.Run(ctx) }()
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("run proxy: %v", err)
+		if err := proxy.Close(); err != nil {
+			t.Errorf("close proxy: %v", err)
 		}
 	})
+	return proxy
 }
 
-func must[T any](t *testing.T) func(T, error) T {
-	return func(v T, err error) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
-}
-
-// storeRegion is the region that package stack configures the lake-writer with.
-const storeRegion = "us-east-1"
-
-// storeOptions are those of a proxy without defect in front of b.
-func storeOptions(b stack.S3) StoreOptions {
-	return StoreOptions{Upstream: b.Endpoint, AccessKey: b.AccessKey, SecretKey: b.SecretKey, Region: storeRegion}
+// storeOf is how to reach the object store of a stack, whose region is the one that package stack configures.
+func storeOf(b stack.S3) Store {
+	return Store{Endpoint: b.Endpoint, Region: "us-east-1", AccessKey: b.AccessKey, SecretKey: b.SecretKey}
 }

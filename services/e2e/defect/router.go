@@ -1,5 +1,3 @@
-// Package defect makes a sound pipeline wrong from outside: proxies that stand between two parts and lie, as a wrong implementation of one
-// of them would. The services hold no hooks for it. A scenario puts a proxy in place, runs load, and asserts that the ledger fails.
 package defect
 
 import (
@@ -21,7 +19,8 @@ type RouterFault struct {
 	// Request may change a batch, drop it from the stream to the router (nil), or put others in its place. The proxy numbers what is
 	// forwarded anew.
 	Request func(*ingestv1.Batch) []*ingestv1.Batch
-	// AckAtOnce answers batches before the router has seen them; the router's answers are then dropped.
+	// AckAtOnce acks batches before the router has seen them. Of the router's answers only the credit is then passed on: its verdicts come
+	// after the acks that they belong to.
 	AckAtOnce bool
 	// Response may change an answer of the router.
 	Response func(*ingestv1.IngestResponse)
@@ -29,9 +28,6 @@ type RouterFault struct {
 
 // maxMessage is over the largest message that gateway and router exchange.
 const maxMessage = 16 << 20
-
-// creditWindow is what a proxy that acks by itself lets the gateway have in flight.
-const creditWindow = 8 << 20
 
 // Router is a proxy between gateway and router.
 type Router struct {
@@ -54,7 +50,10 @@ func NewRouter(address string, fault RouterFault) (*Router, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("listen: %w", err), upstream.Close())
 	}
-	r := &Router{fault: fault, upstream: upstream, listener: listener, server: grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage))}
+	r := &Router{
+		fault: fault, upstream: upstream, listener: listener,
+		server: grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.WaitForHandlers(true)),
+	}
 	ingestv1.RegisterIngestServiceServer(r.server, r)
 	r.served.Go(func() { _ = r.server.Serve(listener) }) // ends by Close
 	return r, nil
@@ -79,14 +78,16 @@ func (r *Router) Ingest(down grpc.BidiStreamingServer[ingestv1.IngestRequest, in
 		return err
 	}
 	s := &stream{fault: r.fault, down: down, up: up}
-	answers := make(chan error, 1)
+	ended := make(chan error, 2)
 	go func() {
-		answers <- s.answers()
-		cancel()
+		if err := s.requests(); err != nil {
+			ended <- err
+		}
 	}()
-	err = s.requests()
-	cancel()
-	return errors.Join(err, <-answers)
+	go func() { ended <- s.answers() }()
+	// The first error is the stream's, and so is the router's orderly end. What still runs ends with the two streams: the router's by cancel,
+	// the gateway's by the return.
+	return <-ended
 }
 
 // stream is one stream of the gateway and the proxy's own stream to the router.
@@ -95,109 +96,123 @@ type stream struct {
 	down  grpc.BidiStreamingServer[ingestv1.IngestRequest, ingestv1.IngestResponse]
 	up    grpc.BidiStreamingClient[ingestv1.IngestRequest, ingestv1.IngestResponse]
 
-	mu       sync.Mutex // guards sends to down and seqs
-	seqs     []pair     // of forwarded batches that the router has not acked, oldest first
-	sent     uint64     // forwarded batches
-	received uint64     // bytes of events from the gateway
+	mu struct { // also serializes sends to down
+		sync.Mutex
+		seqs      []pair // of forwarded batches that the router has not acked, oldest first
+		sent      uint64 // forwarded batches
+		received  uint64 // bytes of events from the gateway
+		forwarded uint64 // bytes of events to the router
+		credit    uint64 // of the router
+		given     uint64 // credit that the gateway was told; it must not fall
+		acked     uint64 // newest batch of the gateway that it was told is acked
+	}
 }
 
 // pair maps a forwarded batch's number to the gateway's.
 type pair struct{ forwarded, original uint64 }
 
-// requests forwards what the gateway sends.
+// requests forwards what the gateway sends, until it has said all (nil).
 func (s *stream) requests() error {
 	for {
 		request, err := s.down.Recv()
+		if errors.Is(err, io.EOF) {
+			return s.up.CloseSend()
+		}
 		if err != nil {
-			if errors.Is(err, io.EOF) {
-				return s.up.CloseSend()
-			}
 			return err
 		}
-		batch := request.GetBatch()
-		if batch == nil {
+		forward := []*ingestv1.IngestRequest{request}
+		if batch := request.GetBatch(); batch != nil {
+			if forward, err = s.batch(batch); err != nil {
+				return err
+			}
+		}
+		for _, request := range forward {
 			if err := s.up.Send(request); err != nil {
 				return err
 			}
-			continue
-		}
-		if err := s.batch(batch); err != nil {
-			return err
 		}
 	}
 }
 
-func (s *stream) batch(batch *ingestv1.Batch) error {
-	original := batch.GetSeq()
-	s.received += uint64(len(batch.GetEvents()))
-	forward := []*ingestv1.Batch{batch}
+// batch returns what to forward for a batch.
+func (s *stream) batch(batch *ingestv1.Batch) ([]*ingestv1.IngestRequest, error) {
+	original, size := batch.GetSeq(), uint64(len(batch.GetEvents()))
+	batches := []*ingestv1.Batch{batch}
 	if s.fault.Request != nil {
-		forward = s.fault.Request(batch)
+		batches = s.fault.Request(batch)
 	}
-	if s.fault.AckAtOnce {
-		if err := s.answer(&ingestv1.IngestResponse{
-			CreditBytes: s.received + creditWindow, AckedSeq: original, Level: ingestv1.Level_LEVEL_REPLICATED,
-		}); err != nil {
-			return err
-		}
-	}
-	for _, b := range forward {
-		s.mu.Lock()
-		s.sent++
-		b.Seq = s.sent
-		if !s.fault.AckAtOnce {
-			s.seqs = append(s.seqs, pair{s.sent, original})
-		}
-		s.mu.Unlock()
-		if err := s.up.Send(&ingestv1.IngestRequest{Message: &ingestv1.IngestRequest_Batch{Batch: b}}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *stream) answer(response *ingestv1.IngestResponse) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.down.Send(response)
+	s.mu.received += size
+	var forward []*ingestv1.IngestRequest
+	for _, b := range batches {
+		s.mu.sent++
+		s.mu.forwarded += uint64(len(b.GetEvents()))
+		b.Seq = s.mu.sent
+		s.mu.seqs = append(s.mu.seqs, pair{b.GetSeq(), original})
+		forward = append(forward, &ingestv1.IngestRequest{Message: &ingestv1.IngestRequest_Batch{Batch: b}})
+	}
+	if !s.fault.AckAtOnce {
+		return forward, nil
+	}
+	s.mu.seqs = nil // their acks are not waited for
+	s.mu.acked = original
+	return forward, s.answer(&ingestv1.IngestResponse{Level: ingestv1.Level_LEVEL_REPLICATED})
 }
 
-// answers forwards what the router answers, with the gateway's own numbers.
+// answers forwards what the router answers, with the gateway's own numbers, until it ends the stream (nil).
 func (s *stream) answers() error {
-	var acked uint64
 	for {
 		response, err := s.up.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
-		if s.fault.AckAtOnce && response.GetAckedSeq() > 0 {
-			continue // the first answer, which carries only credit, passes
-		}
-		acked = s.translate(response, acked)
-		if s.fault.Response != nil {
-			s.fault.Response(response)
-		}
-		if err := s.answer(response); err != nil {
+		if err := s.pass(response); err != nil {
 			return err
 		}
 	}
 }
 
-// translate puts the gateway's numbers into an answer and returns what is acked now.
-func (s *stream) translate(response *ingestv1.IngestResponse, acked uint64) uint64 {
+func (s *stream) pass(response *ingestv1.IngestResponse) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.mu.credit = response.GetCreditBytes()
+	if s.fault.AckAtOnce {
+		response.Verdicts = nil
+		if s.mu.acked > 0 {
+			response.Level = ingestv1.Level_LEVEL_REPLICATED
+		}
+	} else {
+		s.translate(response)
+	}
+	if s.fault.Response != nil {
+		s.fault.Response(response)
+	}
+	return s.answer(response)
+}
+
+// translate puts the gateway's numbers into an answer's verdicts and moves the ack; s.mu is held.
+func (s *stream) translate(response *ingestv1.IngestResponse) {
 	for _, verdict := range response.GetVerdicts() {
-		for _, p := range s.seqs {
+		for _, p := range s.mu.seqs {
 			if p.forwarded == verdict.GetSeq() {
 				verdict.Seq = p.original
 			}
 		}
 	}
-	for len(s.seqs) > 0 && s.seqs[0].forwarded <= response.GetAckedSeq() {
-		acked = s.seqs[0].original
-		s.seqs = s.seqs[1:]
+	for len(s.mu.seqs) > 0 && s.mu.seqs[0].forwarded <= response.GetAckedSeq() {
+		s.mu.acked = s.mu.seqs[0].original
+		s.mu.seqs = s.mu.seqs[1:]
 	}
-	response.AckedSeq = acked
-	return acked
+}
+
+// answer tells the gateway what is acked and its credit, which is the router's, moved by what the proxy took out or put in; s.mu is held.
+func (s *stream) answer(response *ingestv1.IngestResponse) error {
+	s.mu.given = max(s.mu.given, s.mu.credit+s.mu.received-s.mu.forwarded)
+	response.CreditBytes, response.AckedSeq = s.mu.given, s.mu.acked
+	return s.down.Send(response)
 }

@@ -48,7 +48,7 @@ func (f *fakeRouter) Ingest(stream ingestv1.IngestService_IngestServer) error {
 }
 
 // startStream opens a stream through a proxy to a fake router, which gives a credit of 1000 bytes.
-func startStream(t *testing.T, loseEach uint64) (*fakeRouter, ingestv1.IngestService_IngestClient) {
+func startStream(t *testing.T, fault RouterFault) (*fakeRouter, ingestv1.IngestService_IngestClient) {
 	t.Helper()
 	router := &fakeRouter{received: make(chan *ingestv1.Batch, 16), answers: make(chan *ingestv1.IngestResponse, 16)}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -65,20 +65,32 @@ func startStream(t *testing.T, loseEach uint64) (*fakeRouter, ingestv1.IngestSer
 			t.Error(err)
 		}
 	})
-	proxy := must[*EarlyAck](t)(NewEarlyAck(func() (string, error) { return listener.Addr().String(), nil }, loseEach))
-	serve(t, proxy)
-	conn := must[*grpc.ClientConn](t)(grpc.NewClient(proxy.Addr(), grpc.WithTransportCredentials(insecure.NewCredentials())))
-	t.Cleanup(func() { _ = conn.Close() })
-	stream := must[ingestv1.IngestService_IngestClient](t)(ingestv1.NewIngestServiceClient(conn).Ingest(t.Context()))
+	proxy, err := NewRouter(listener.Addr().String(), fault)
+	closed(t, proxy, err)
+	conn, err := grpc.NewClient(proxy.Addr(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	closed(t, conn, err)
+	stream, err := ingestv1.NewIngestServiceClient(conn).Ingest(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	open := &ingestv1.IngestRequest{Message: &ingestv1.IngestRequest_Open{Open: &ingestv1.Open{Gateway: "g"}}}
 	if err := stream.Send(open); err != nil {
 		t.Fatal(err)
 	}
 	router.answers <- &ingestv1.IngestResponse{CreditBytes: 1000}
-	if first := must[*ingestv1.IngestResponse](t)(stream.Recv()); first.GetCreditBytes() != 1000 || first.GetAckedSeq() != 0 {
+	if first := receive(t, stream); first.GetCreditBytes() != 1000 || first.GetAckedSeq() != 0 {
 		t.Fatalf("first response: %v", first)
 	}
 	return router, stream
+}
+
+func receive(t *testing.T, stream ingestv1.IngestService_IngestClient) *ingestv1.IngestResponse {
+	t.Helper()
+	response, err := stream.Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response
 }
 
 func sendBatch(t *testing.T, stream ingestv1.IngestService_IngestClient, seq uint64, events string) {
@@ -89,9 +101,20 @@ func sendBatch(t *testing.T, stream ingestv1.IngestService_IngestClient, seq uin
 	}
 }
 
-func TestEarlyAckLosesAckedBatches(t *testing.T) {
+// loseEach drops every n-th batch.
+func loseEach(n int) func(*ingestv1.Batch) []*ingestv1.Batch {
+	batches := 0
+	return func(b *ingestv1.Batch) []*ingestv1.Batch {
+		if batches++; batches%n == 0 {
+			return nil
+		}
+		return []*ingestv1.Batch{b}
+	}
+}
+
+func TestRouterAcksWhatItLoses(t *testing.T) {
 	t.Parallel()
-	router, stream := startStream(t, 3)
+	router, stream := startStream(t, RouterFault{AckAtOnce: true, Request: loseEach(3)})
 	lost := uint64(0)
 	for seq := uint64(7); seq < 13; seq++ { // a stream may begin anywhere
 		sendBatch(t, stream, seq, string(rune('a'+seq-7)))
@@ -99,24 +122,24 @@ func TestEarlyAckLosesAckedBatches(t *testing.T) {
 			lost++
 		}
 		want := &ingestv1.IngestResponse{CreditBytes: 1000 + lost, AckedSeq: seq, Level: ingestv1.Level_LEVEL_REPLICATED}
-		if got := must[*ingestv1.IngestResponse](t)(stream.Recv()); !proto.Equal(got, want) {
+		if got := receive(t, stream); !proto.Equal(got, want) {
 			t.Fatalf("answer to batch %d: %v, want %v", seq, got, want)
 		}
 	}
 	for i, want := range []string{"a", "b", "d", "e"} {
-		if got := <-router.received; got.GetSeq() != 7+uint64(i) || string(got.GetEvents()) != want {
-			t.Errorf("router got batch %d with %q, want %d with %q", got.GetSeq(), got.GetEvents(), 7+i, want)
+		if got := <-router.received; got.GetSeq() != 1+uint64(i) || string(got.GetEvents()) != want {
+			t.Errorf("router got batch %d with %q, want %d with %q", got.GetSeq(), got.GetEvents(), 1+i, want)
 		}
 	}
 	router.answers <- &ingestv1.IngestResponse{CreditBytes: 2000, AckedSeq: 8, Level: ingestv1.Level_LEVEL_REPLICATED, Verdicts: []*ingestv1.Verdict{{Seq: 8}}}
-	if got := must[*ingestv1.IngestResponse](t)(stream.Recv()); got.GetCreditBytes() != 2002 || got.GetAckedSeq() != 12 || len(got.GetVerdicts()) != 0 {
+	if got := receive(t, stream); got.GetCreditBytes() != 2002 || got.GetAckedSeq() != 12 || len(got.GetVerdicts()) != 0 {
 		t.Errorf("after more credit: %v", got)
 	}
 }
 
-func TestEarlyAckWithoutDefectPassesOn(t *testing.T) {
+func TestRouterWithoutFaultPassesOn(t *testing.T) {
 	t.Parallel()
-	router, stream := startStream(t, 0)
+	router, stream := startStream(t, RouterFault{})
 	for seq := uint64(1); seq <= 3; seq++ {
 		sendBatch(t, stream, seq, "x")
 		if got := <-router.received; got.GetSeq() != seq {
@@ -128,7 +151,7 @@ func TestEarlyAckWithoutDefectPassesOn(t *testing.T) {
 		Verdicts: []*ingestv1.Verdict{{Seq: 2, Cause: ingestv1.Cause_CAUSE_TOO_LARGE}},
 	}
 	router.answers <- want
-	if got := must[*ingestv1.IngestResponse](t)(stream.Recv()); !proto.Equal(got, want) {
+	if got := receive(t, stream); !proto.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	close(router.answers)
