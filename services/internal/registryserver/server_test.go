@@ -2,6 +2,7 @@ package registryserver
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -115,10 +116,76 @@ func TestRestartKeepsEverything(t *testing.T) {
 		{call{method: "GET", path: "/schemas/ids/1/versions"}, `[{"subject":"other","version":1}]`},
 		{call{method: "POST", path: "/subjects/new/versions", body: quote(recordSchema(fieldB))}, `{"id":3}`},
 		{call{method: "POST", path: "/subjects/other/versions", body: quote(recordSchema(fieldB))}, `{"error_code":42205,"message":"Subject other is in read-only mode"}`},
+		{call{method: "DELETE", path: "/subjects/other"}, `{"error_code":42205,"message":"Subject other is in read-only mode"}`},
+		{call{method: "DELETE", path: "/subjects/other/versions/1"}, `{"error_code":42205,"message":"Subject other is in read-only mode"}`},
+		{call{method: "GET", path: "/subjects/other/versions"}, "[1]"},
 	} {
 		if got := ask(t, web.URL, c.call); got.answer != c.want {
 			t.Errorf("%s: %s, want %s", c.call, got.answer, c.want)
 		}
+	}
+}
+
+// failingFile fails the call that counts down to 0, a write after half of its bytes.
+type failingFile struct {
+	*os.File
+	left int
+}
+
+func (f *failingFile) fails() bool { f.left--; return f.left == 0 }
+
+func (f *failingFile) Write(b []byte) (int, error) {
+	if f.fails() {
+		n, err := f.File.Write(b[:len(b)/2])
+		return n, errors.Join(err, errors.New("disk full"))
+	}
+	return f.File.Write(b)
+}
+
+func (f *failingFile) Sync() error {
+	if f.fails() {
+		return errors.New("input/output error")
+	}
+	return f.File.Sync()
+}
+
+// A failed append leaves nothing behind: not in the answers, not in the file, and not in the way of the next one.
+func TestFailedAppend(t *testing.T) {
+	t.Parallel()
+	for _, failing := range []string{"write", "sync"} {
+		t.Run(failing, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			server, err := New(Params{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			web := newServerOver(t, server)
+			post := func(subject string) int {
+				return ask(t, web, call{method: "POST", path: "/subjects/" + subject + "/versions", body: quote(recordSchema(fieldA))}).status
+			}
+			if got := post("before"); got != 200 {
+				t.Fatalf("status %d", got)
+			}
+			real := server.journal.file.(*os.File)
+			server.journal.file = &failingFile{real, map[string]int{"write": 1, "sync": 2}[failing]}
+			if got := post("refused"); got != 500 {
+				t.Errorf("status %d while the disk fails, want 500", got)
+			}
+			if got := post("after"); got != 200 {
+				t.Errorf("status %d after the failure, want 200", got)
+			}
+			want := `["after","before"]`
+			if got := ask(t, web, call{method: "GET", path: "/subjects"}).answer; got != want {
+				t.Errorf("subjects %s, want %s", got, want)
+			}
+			if err := server.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if got := ask(t, newTestServer(t, dir).URL, call{method: "GET", path: "/subjects"}).answer; got != want {
+				t.Errorf("subjects after a restart %s, want %s", got, want)
+			}
+		})
 	}
 }
 

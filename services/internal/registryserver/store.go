@@ -13,7 +13,7 @@ import (
 
 // record is one change of state: a line of the file.
 type record struct {
-	Op      string `json:"op"` // "schema", "version", "soft", "restore", "hard", "level", "mode"
+	Op      string `json:"op"` // "schema", "version", "soft", "hard", "level", "mode"
 	Subject string `json:"subject,omitempty"`
 	Version int    `json:"version,omitempty"`
 	ID      int    `json:"id,omitempty"`
@@ -50,9 +50,9 @@ func (s *state) apply(r record) {
 		s.lastID = max(s.lastID, r.ID)
 	case "version":
 		s.subjects[r.Subject] = append(s.subjects[r.Subject], &version{number: r.Version, id: r.ID})
-	case "soft", "restore":
+	case "soft":
 		if v := s.find(r.Subject, r.Version); v != nil {
-			v.deleted = r.Op == "soft"
+			v.deleted = true
 		}
 	case "hard":
 		s.forget(r.Subject, r.Version)
@@ -94,8 +94,22 @@ func (s *state) forget(subject string, number int) {
 	s.subjects[subject] = kept
 }
 
+// journalFile is what a journal needs of its file.
+type journalFile interface {
+	io.WriteSeeker
+	io.Closer
+	Sync() error
+	Truncate(size int64) error
+}
+
 // journal appends records to a file and syncs before it returns; without a file it keeps nothing.
-type journal struct{ file *os.File }
+type journal struct {
+	file journalFile
+	end  int64 // of the records that were answered
+	// broken is set when the file could not be brought back to end after a failed append. Nothing is written from then on:
+	// what stands there is unknown, and a restart finds out.
+	broken error
+}
 
 // openJournal replays the file in dir into st. A line without its end is what a crash left of an unfinished append: it was never
 // answered, and is cut off. Anything else that does not parse is an error.
@@ -118,10 +132,22 @@ func openJournal(dir string, st *state) (*journal, error) {
 	if err == nil {
 		_, err = file.Seek(end, io.SeekStart)
 	}
+	if err == nil {
+		err = syncDir(dir)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("read registry file %s: %w", path, err), file.Close())
 	}
-	return &journal{file: file}, nil
+	return &journal{file: file, end: end}, nil
+}
+
+// syncDir makes the entry of a new file durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func replay(file io.Reader, st *state) (end int64, err error) {
@@ -143,10 +169,14 @@ func replay(file io.Reader, st *state) (end int64, err error) {
 	}
 }
 
-// append writes the records of one request as one write, so that a crash leaves all of them or an unfinished tail.
+// append writes the records of one request as one write. After a crash all of them are there, or some and an unfinished line:
+// nobody was told of them. After an error none of them is there.
 func (j *journal) append(records ...record) error {
 	if j.file == nil {
 		return nil
+	}
+	if j.broken != nil {
+		return j.broken
 	}
 	var text bytes.Buffer
 	for _, r := range records {
@@ -156,13 +186,32 @@ func (j *journal) append(records ...record) error {
 		}
 		text.Write(append(line, '\n'))
 	}
-	if _, err := j.file.Write(text.Bytes()); err != nil {
-		return fmt.Errorf("append to registry file: %w", err)
+	_, err := j.file.Write(text.Bytes())
+	if err == nil {
+		err = j.file.Sync()
 	}
-	if err := j.file.Sync(); err != nil {
-		return fmt.Errorf("sync registry file: %w", err)
+	if err != nil {
+		return j.undo(fmt.Errorf("append to registry file: %w", err))
 	}
+	j.end += int64(text.Len())
 	return nil
+}
+
+// undo takes back what a failed append has written. Else the next one would continue a torn line, which no restart could read,
+// or a restart would show a change that was refused.
+func (j *journal) undo(cause error) error {
+	err := j.file.Truncate(j.end)
+	if err == nil {
+		_, err = j.file.Seek(j.end, io.SeekStart)
+	}
+	if err == nil {
+		err = j.file.Sync()
+	}
+	if err != nil {
+		j.broken = errors.Join(cause, fmt.Errorf("undo append to registry file: %w", err))
+		return j.broken
+	}
+	return cause
 }
 
 func (j *journal) close() error {

@@ -180,6 +180,9 @@ func (s *Server) deleteSubject(r *http.Request) (any, error) {
 	if len(all) == 0 {
 		return nil, subjectNotFound(subject)
 	}
+	if s.mode(subject) == readOnly {
+		return nil, subjectReadOnly(subject)
+	}
 	live, _ := s.live(subject, false)
 	var records []record
 	if flag(r, "permanent") {
@@ -209,6 +212,8 @@ func (s *Server) deleteVersion(r *http.Request) (any, error) {
 	}
 	op := "soft"
 	switch {
+	case s.mode(subject) == readOnly:
+		return nil, subjectReadOnly(subject)
 	case flag(r, "permanent") && !v.deleted:
 		return nil, versionNotSoftDeleted(subject, v.number)
 	case flag(r, "permanent"):

@@ -26,6 +26,9 @@ var ErrUnknown = errors.New("the registry does not know it")
 // ErrChanged means that the registry gave a text for an id that differs from the text pinned to it. It is never used.
 var ErrChanged = errors.New("the registry gave another schema for a known id")
 
+// errBusy is an outage to callers: it may be tried again.
+var errBusy = errors.New("too many requests to the registry are pending")
+
 // Defaults of Params, and what bounds the memory of a Client.
 const (
 	defaultTimeout     = 2 * time.Second
@@ -35,6 +38,7 @@ const (
 	maxSchemas         = 10_000
 	maxNegative        = 10_000
 	maxSubjects        = 1_000
+	maxPending         = 256
 	maxAnswerBytes     = 2 << 20
 )
 
@@ -81,14 +85,20 @@ type Client struct {
 
 	mu       sync.Mutex
 	schemas  map[int]Schema
-	uses     map[int][]SubjectVersion
+	uses     map[int]uses
 	latest   map[string]latest
+	pending  int                  // requests that run or wait for their turn
 	negative map[string]time.Time // until when a request key counts as unknown
 }
 
 type latest struct {
 	schema Schema
 	until  time.Time
+}
+
+type uses struct {
+	list  []SubjectVersion
+	until time.Time
 }
 
 // New returns a client; it sends no request.
@@ -104,9 +114,9 @@ func New(p Params) (*Client, error) {
 		params: p,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "playhead_schema_registry_requests_total",
-			Help: "Requests to the schema registry by what was asked for and how it ended (ok, unknown, error).",
+			Help: "Requests to the schema registry by what was asked for and how it ended (ok, unknown, changed, error).",
 		}, []string{"kind", "outcome"}),
-		schemas: map[int]Schema{}, uses: map[int][]SubjectVersion{}, latest: map[string]latest{}, negative: map[string]time.Time{},
+		schemas: map[int]Schema{}, uses: map[int]uses{}, latest: map[string]latest{}, negative: map[string]time.Time{},
 	}
 	if p.Registerer != nil {
 		if err := p.Registerer.Register(c.requests); err != nil {
@@ -178,7 +188,7 @@ func (c *Client) Latest(ctx context.Context, subject string) (Schema, error) {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if len(c.latest) < maxSubjects {
+		if _, known := c.latest[subject]; known || len(c.latest) < maxSubjects {
 			c.latest[subject] = latest{schema, time.Now().Add(c.params.LatestTTL)}
 		}
 		return schema, nil
@@ -192,34 +202,38 @@ func (c *Client) Latest(ctx context.Context, subject string) (Schema, error) {
 	return schema, nil
 }
 
-// Subjects returns the subjects and versions that use the schema of an id, as they were when it was first asked for.
+// Subjects returns the subjects and versions that use the schema of an id, at most NegativeTTL old, or older while the registry
+// does not answer: a schema can be registered under a further subject at any time.
 func (c *Client) Subjects(ctx context.Context, id int) ([]SubjectVersion, error) {
 	c.mu.Lock()
-	uses, ok := c.uses[id]
+	known, ok := c.uses[id]
 	c.mu.Unlock()
-	if ok {
-		return uses, nil
+	if ok && time.Now().Before(known.until) {
+		return known.list, nil
 	}
-	uses, err := flight(ctx, c, "subjects", "uses/"+strconv.Itoa(id), func() ([]SubjectVersion, error) {
+	list, err := flight(ctx, c, "subjects", "uses/"+strconv.Itoa(id), func() ([]SubjectVersion, error) {
 		got, err := c.api.GetSubjectVersionsById(id)
 		if err != nil {
 			return nil, err
 		}
-		var uses []SubjectVersion
+		list := make([]SubjectVersion, 0, len(got))
 		for _, use := range got {
-			uses = append(uses, SubjectVersion{use.Subject, use.Version})
+			list = append(list, SubjectVersion{use.Subject, use.Version})
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if len(c.uses) < maxSchemas {
-			c.uses[id] = uses
+		if _, known := c.uses[id]; known || len(c.uses) < maxSchemas {
+			c.uses[id] = uses{list, time.Now().Add(c.params.NegativeTTL)}
 		}
-		return uses, nil
+		return list, nil
 	})
+	if err != nil && ok && !errors.Is(err, ErrUnknown) {
+		return known.list, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("get subjects of schema %d: %w", id, err)
 	}
-	return uses, nil
+	return list, nil
 }
 
 // Register registers text under subject and returns its id. For tools and tests: services only read.
@@ -245,6 +259,11 @@ func flight[T any](ctx context.Context, c *Client, kind, key string, ask func() 
 		return zero, ErrUnknown
 	}
 	results := c.flights.DoChan(key, func() (any, error) {
+		if !c.enter() {
+			c.requests.WithLabelValues(kind, "error").Inc()
+			return zero, errBusy
+		}
+		defer c.leave()
 		value, err := ask()
 		err = classify(err)
 		switch {
@@ -253,6 +272,8 @@ func flight[T any](ctx context.Context, c *Client, kind, key string, ask func() 
 		case errors.Is(err, ErrUnknown):
 			c.requests.WithLabelValues(kind, "unknown").Inc()
 			c.addNegative(key)
+		case errors.Is(err, ErrChanged):
+			c.requests.WithLabelValues(kind, "changed").Inc()
 		default:
 			c.requests.WithLabelValues(kind, "error").Inc()
 		}
@@ -279,6 +300,24 @@ func classify(err error) error {
 		}
 	}
 	return err
+}
+
+// enter counts a request as pending and says whether it may start. Requests outlive callers that gave up on them, so without a
+// bound a flood of ids would pile up behind a registry that hangs.
+func (c *Client) enter() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pending >= maxPending {
+		return false
+	}
+	c.pending++
+	return true
+}
+
+func (c *Client) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pending--
 }
 
 func (c *Client) isNegative(key string) bool {

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -127,6 +129,71 @@ func TestFloodOfUnknownIdsIsBounded(t *testing.T) {
 	}
 	if len(c.negative) > maxNegative {
 		t.Errorf("%d negative entries, the bound is %d", len(c.negative), maxNegative)
+	}
+}
+
+// A registry that hangs under a flood of ids holds a bounded number of requests; the others fail at once, as an outage.
+func TestFloodWhileTheRegistryHangs(t *testing.T) {
+	t.Parallel()
+	f, url := newRegistry(t)
+	c := newClient(t, Params{URL: url, Timeout: time.Minute})
+	hang := make(chan struct{})
+	f.answer(func(w http.ResponseWriter, _ *http.Request) {
+		<-hang
+		http.Error(w, "away", http.StatusServiceUnavailable)
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var group sync.WaitGroup
+	var busy, gaveUp atomic.Int64
+	for id := range 2 * maxPending {
+		group.Go(func() {
+			_, err := c.ByID(ctx, id)
+			switch {
+			case errors.Is(err, errBusy):
+				if busy.Add(1) == maxPending {
+					cancel() // all that are left are pending
+				}
+			case errors.Is(err, context.Canceled):
+				gaveUp.Add(1)
+			default:
+				t.Errorf("id %d: error %v", id, err)
+			}
+		})
+	}
+	group.Wait()
+	if busy.Load() != maxPending || gaveUp.Load() != maxPending {
+		t.Errorf("%d refused, %d given up, want %d each", busy.Load(), gaveUp.Load(), maxPending)
+	}
+	close(hang)
+	deadline := time.Now().Add(10 * time.Second)
+	for pending := maxPending; pending > 0 && time.Now().Before(deadline); runtime.Gosched() {
+		c.mu.Lock()
+		pending = c.pending
+		c.mu.Unlock()
+	}
+	if _, err := c.ByID(t.Context(), 1); err == nil || errors.Is(err, errBusy) || errors.Is(err, ErrUnknown) {
+		t.Errorf("after the flood: error %v, want the registry's", err)
+	}
+}
+
+// A schema that was first registered elsewhere can get a subject that we route later.
+func TestSubjectsAreReadAgain(t *testing.T) {
+	t.Parallel()
+	f, url := newRegistry(t)
+	c := newClient(t, Params{URL: url, NegativeTTL: time.Nanosecond})
+	id := register(t, c, "first")
+	if list, err := c.Subjects(t.Context(), id); err != nil || len(list) != 1 {
+		t.Fatalf("subjects %v, error %v", list, err)
+	}
+	register(t, c, "second")
+	want := []SubjectVersion{{"first", 1}, {"second", 1}}
+	if list, err := c.Subjects(t.Context(), id); err != nil || !slices.Equal(list, want) {
+		t.Errorf("subjects %v, error %v, want %v", list, err, want)
+	}
+	f.answer(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "away", http.StatusServiceUnavailable) })
+	if list, err := c.Subjects(t.Context(), id); err != nil || !slices.Equal(list, want) {
+		t.Errorf("during an outage: subjects %v, error %v, want %v", list, err, want)
 	}
 }
 
