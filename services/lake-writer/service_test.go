@@ -7,7 +7,10 @@ import (
 	"testing"
 	"time"
 
+	controlv1 "github.com/playhead-pipeline/playhead/proto/control/v1"
+	lakewriterv1 "github.com/playhead-pipeline/playhead/proto/lakewriter/v1"
 	"github.com/playhead-pipeline/playhead/services/internal/configfile"
+	"github.com/playhead-pipeline/playhead/services/internal/rpcserver"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storagetest"
 )
@@ -51,6 +54,28 @@ func TestDrainCommits(t *testing.T) {
 	in.done <- nil
 	w.waitCommitted(store)
 	w.wantOnce(store)
+}
+
+// TestDrainThatFailsSaysSo: a store that is away must not make the end look clean, nor last for ever.
+func TestDrainThatFailsSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	mem := storage.NewMem()
+	w.send(0, "a", 3)
+	first := w.start(w.config(), mem)
+	w.waitCommitted(mem)
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	cfg := w.config()
+	cfg.CommitInterval, cfg.DrainTimeout = configfile.Duration(time.Hour), configfile.Duration(100*time.Millisecond)
+	failing := storagetest.FailNth(mem, storagetest.Fault{Ops: []storagetest.Op{storagetest.Put}, N: 1, Down: true, Err: storagetest.ErrDown})
+	in := w.start(cfg, failing) // its first put takes the table over
+	w.send(0, "b", 3)
+	w.eventually("everything is read", func() bool { return in.status(3).GetNextOffset() == 6 })
+	if err := in.stop(); err == nil || !strings.Contains(err.Error(), "the drain timeout is over") {
+		t.Errorf("Run: %v, want the drain timeout", err)
+	}
 }
 
 func TestFlushCommitsNow(t *testing.T) {
@@ -323,6 +348,50 @@ func TestKafkaLeaderMoves(t *testing.T) {
 	w.wantOnce(store)
 }
 
+func TestAdminAPI(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	store := storage.NewMem()
+	w.send(0, "a", 3)
+	in := w.start(w.config(), store)
+	w.waitCommitted(store)
+	conn, err := rpcserver.NewClient(rpcserver.ClientConfig{Address: in.Addrs().Admin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	admin := lakewriterv1.NewLakeWriterAdminServiceClient(conn)
+	flushed, err := admin.Flush(t.Context(), &lakewriterv1.FlushRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, err := admin.GetStatus(t.Context(), &lakewriterv1.GetStatusRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(status.GetTables()) != 1 || status.GetTables()[0].GetName() != "lake.events" || status.GetTables()[0].GetLastInstant() != flushed.GetInstant() {
+		t.Errorf("tables are %v after flush of %v", status.GetTables(), flushed)
+	}
+	for i, p := range status.GetPartitions() {
+		if p.GetPartition() != int32(i) || p.GetCommittedOffset() != 3 || p.GetHaltedReason() != "" {
+			t.Errorf("partition %d is %v", i, p)
+		}
+	}
+	control := controlv1.NewControlServiceClient(conn)
+	ready, err := control.GetReadiness(t.Context(), &controlv1.GetReadinessRequest{})
+	if err != nil || !ready.GetReady() {
+		t.Errorf("readiness is %v, %v", ready, err)
+	}
+	if _, err := control.Drain(t.Context(), &controlv1.DrainRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-in.done; err != nil {
+		t.Errorf("Run after Drain: %v", err)
+	}
+	in.done <- nil
+	w.wantOnce(store)
+}
+
 // TestKilledAtEveryStoreCall: an instance dies at its nth request to the store, before or after the
 // request had its effect; another goes on. Every event is in the table once, whatever n was.
 func TestKilledAtEveryStoreCall(t *testing.T) {
@@ -347,13 +416,15 @@ func (w *world) killAt(n int, after bool) bool {
 	mem := storage.NewMem()
 	failing := storagetest.FailNth(mem, storagetest.Fault{N: n, After: after, Down: true, Err: storagetest.ErrDown})
 	cfg := w.config()
-	cfg.DrainTimeout = configfile.Duration(10 * time.Millisecond)
+	cfg.DrainTimeout, cfg.CommitInterval = configfile.Duration(10*time.Millisecond), configfile.Duration(10*time.Millisecond)
 	in := w.start(cfg, failing)
 	w.eventually("the fault or the commit", func() bool { return failing.Fired() || w.covered(mem) })
 	_ = in.stop() // a killed instance cannot drain
 	fired := failing.Fired()
-	next := w.start(w.config(), mem)
-	w.waitCommitted(mem)
+	cfg.DrainTimeout = w.config().DrainTimeout
+	next := w.start(cfg, mem)
+	// HEAD may cover everything already; then the table is complete once the next instance has taken it over.
+	w.eventually("the next instance has committed", func() bool { return next.Snapshot().GetActive() && w.covered(mem) })
 	if err := next.stop(); err != nil {
 		w.t.Errorf("fault %d (after: %v): the next instance: %v", n, after, err)
 	}
@@ -381,7 +452,9 @@ func TestFaultAtEveryStoreCall(t *testing.T) {
 				fault.N = n
 				mem := storage.NewMem()
 				failing := storagetest.FailNth(mem, fault)
-				in := w.start(w.config(), failing)
+				cfg := w.config()
+				cfg.CommitInterval = configfile.Duration(10 * time.Millisecond)
+				in := w.start(cfg, failing)
 				w.waitCommitted(mem)
 				_ = in.stop()
 				w.wantOnce(mem)
@@ -391,4 +464,32 @@ func TestFaultAtEveryStoreCall(t *testing.T) {
 			}
 		})
 	}
+}
+
+// BenchmarkKafkaToCommitted reads a filled topic into a table in memory: fetch, convert, Parquet, commit.
+func BenchmarkKafkaToCommitted(b *testing.B) {
+	const perPartition = 25_000
+	w := newWorld(b)
+	value := func(p int32, i int) []byte {
+		return w.value(0, fmt.Sprintf("5f0c5e9e-8a53-4b9e-9d0e-%012d", int(p)*1000+i%200), fmt.Sprintf("0b0f2c1a-77aa-4a7b-%d-%012d", p, i))
+	}
+	for p := range int32(partitions) {
+		for i := range perPartition {
+			w.buffer(p, value(p, i))
+		}
+	}
+	w.produce()
+	b.ReportAllocs()
+	for b.Loop() {
+		store := storage.NewMem()
+		cfg := w.config()
+		cfg.CommitInterval = configfile.Duration(500 * time.Millisecond)
+		in := w.start(cfg, store)
+		w.waitCommitted(store)
+		if err := in.stop(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(perPartition*partitions), "ns/event")
+	b.ReportMetric(float64(b.N)*perPartition*partitions/b.Elapsed().Seconds(), "events/s")
 }

@@ -229,8 +229,10 @@ func (s *session) commit(ctx context.Context, batch buffer.Batch) error {
 		case errors.Is(err, hudi.ErrFenced):
 			s.t.p.Metrics.commits.WithLabelValues(s.t.label, "fenced").Inc()
 			return err
-		case errors.Is(err, hudi.ErrConflict), ctx.Err() != nil:
+		case errors.Is(err, hudi.ErrConflict):
 			return fmt.Errorf("commit to table %s: %w", s.t.label, err)
+		case ctx.Err() != nil:
+			return fmt.Errorf("commit to table %s: %w; last error: %v", s.t.label, context.Cause(ctx), err)
 		}
 		s.t.p.Metrics.commits.WithLabelValues(s.t.label, "retried").Inc()
 		s.t.fail(fmt.Errorf("commit: %w", err))
@@ -261,7 +263,7 @@ func (s *session) show(ctx context.Context, result *hudi.CommitResult) error {
 			break
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("show commit %s of table %s: %w", result.Instant, s.t.label, err)
+			return fmt.Errorf("show commit %s of table %s: %w; last error: %v", result.Instant, s.t.label, context.Cause(ctx), err)
 		}
 		s.t.fail(fmt.Errorf("show commit %s: %w", result.Instant, err))
 		s.t.pause(ctx, attempt)

@@ -86,6 +86,13 @@ type Status struct {
 // ErrStandby is returned by Flush when another instance has the table.
 var ErrStandby = errors.New("this instance stands by")
 
+var (
+	// errStopped says that ctx ended before the table was taken over: there is nothing to drain.
+	errStopped = errors.New("stopped")
+	// errDrainTimeout ends a last commit that takes too long.
+	errDrainTimeout = errors.New("the drain timeout is over")
+)
+
 // Table keeps one table up to date with one topic.
 type Table struct {
 	p     Params
@@ -107,10 +114,10 @@ func New(p Params) *Table {
 // the table at once; one that was fenced stands by until nobody does the work any more.
 func (t *Table) Run(ctx context.Context) error {
 	// work outlives ctx by the drain time, so that a commit under way is finished and a last one made.
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
+	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
 	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(t.p.Drain, cancel)
+		timer := time.AfterFunc(t.p.Drain, func() { cancel(errDrainTimeout) })
 		context.AfterFunc(work, func() { timer.Stop() })
 	})
 	defer stop()
@@ -121,13 +128,13 @@ func (t *Table) Run(ctx context.Context) error {
 			failures = 0
 		}
 		switch {
-		case ctx.Err() != nil && err != nil:
-			return fmt.Errorf("drain table %s: %w", t.label, err)
-		case ctx.Err() != nil:
+		case err == nil, errors.Is(err, errStopped):
 			return nil
 		case errors.Is(err, hudi.ErrFenced):
 			t.p.Logger.Warn("another instance took the table over, standing by", "table", t.label)
 			t.standby(ctx)
+		case ctx.Err() != nil:
+			return fmt.Errorf("drain table %s: %w", t.label, err)
 		default:
 			t.fail(err)
 			t.pause(ctx, failures)
@@ -137,7 +144,8 @@ func (t *Table) Run(ctx context.Context) error {
 	return nil
 }
 
-// lead takes the table over and commits until ctx ends (nil), or the table is lost (hudi.ErrFenced).
+// lead takes the table over and commits until ctx ends (nil, when the last commit worked), or the table
+// is lost (hudi.ErrFenced).
 func (t *Table) lead(ctx, work context.Context) error {
 	table, writer, err := t.acquire(ctx)
 	if err != nil {
@@ -180,8 +188,8 @@ func (t *Table) converter(ctx context.Context, table *hudi.Table) (*convert.Conv
 	})
 }
 
-// acquire opens or creates the table and fences all others, for as long as it takes. It returns an
-// error only when ctx ends or the table is one that this program cannot write.
+// acquire opens or creates the table and fences all others, for as long as it takes. Its only error is
+// errStopped.
 func (t *Table) acquire(ctx context.Context) (*hudi.Table, *hudi.Writer, error) {
 	for attempt := 0; ; attempt++ {
 		table, err := t.open(ctx)
@@ -193,7 +201,7 @@ func (t *Table) acquire(ctx context.Context) (*hudi.Table, *hudi.Writer, error) 
 			return table, writer, nil
 		}
 		if ctx.Err() != nil {
-			return nil, nil, ctx.Err()
+			return nil, nil, errStopped
 		}
 		t.fail(err)
 		t.pause(ctx, attempt)
@@ -227,12 +235,14 @@ func (t *Table) open(ctx context.Context) (*hudi.Table, error) {
 
 // standby watches HEAD until there is work that nobody does.
 func (t *Table) standby(ctx context.Context) {
-	t.p.Check.OK()
 	interval := min(max(t.p.Takeover/5, 50*time.Millisecond), 2*time.Second)
 	var seen string
 	var since time.Time // when work was first seen undone at this HEAD
 	for ctx.Err() == nil {
 		mark, behind, err := t.look(ctx)
+		if err == nil {
+			t.healthy()
+		}
 		now := time.Now()
 		switch {
 		case err != nil:

@@ -256,7 +256,7 @@ func (c *Consumer) loopOf(ctx context.Context, leader *sarama.Broker, config *sa
 		return l
 	}
 	loopCtx, cancel := context.WithCancel(ctx)
-	l := &loop{c: c, addr: leader.Addr(), config: config, cancel: cancel, wake: make(chan struct{}, 1)}
+	l := &loop{c: c, addr: leader.Addr(), config: bound(loopCtx, config), cancel: cancel, wake: make(chan struct{}, 1)}
 	c.mu.loops[name] = l
 	wg.Go(func() { l.run(loopCtx) })
 	return l
