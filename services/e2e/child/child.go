@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -64,12 +65,22 @@ func (p *Process) Ready(ctx context.Context, probe func(context.Context) error) 
 		}
 		select {
 		case <-p.exited:
-			return fmt.Errorf("%s ended before it was ready (%v); its log is %s", p.name, p.waitErr, p.logPath)
+			return fmt.Errorf("%s ended before it was ready (%v): %s (its log is %s)", p.name, p.waitErr, lastLine(p.logPath), p.logPath)
 		case <-ctx.Done():
 			return fmt.Errorf("wait for %s: %w; last probe: %w; its log is %s", p.name, ctx.Err(), err, p.logPath)
 		case <-tick.C:
 		}
 	}
+}
+
+// lastLine returns the last line of a log: a program that cannot start says there why.
+func lastLine(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return lines[len(lines)-1]
 }
 
 // Stop ends the child and waits for it: SIGTERM first, SIGKILL after stopGrace. Safe to call twice.
