@@ -1,6 +1,8 @@
 package transcode
 
 import (
+	"sync/atomic"
+
 	"github.com/playhead-pipeline/playhead/services/internal/avroscan"
 )
 
@@ -25,6 +27,9 @@ type node struct {
 type record struct {
 	fields []field
 	byName map[string]int
+	// after[i+1] is the field that came after field i the last time its successor was not the expected one; after[0] is the
+	// first of the object. Producers keep their order, so the guess is nearly always right, and it is only a guess.
+	after []atomic.Int32
 }
 
 type field struct {
@@ -43,7 +48,9 @@ func (b builder) record(t *avroscan.Type) *record {
 	if r, ok := b.records[t]; ok {
 		return r
 	}
-	r := &record{fields: make([]field, len(t.Fields)), byName: make(map[string]int, len(t.Fields))}
+	r := &record{
+		fields: make([]field, len(t.Fields)), byName: make(map[string]int, len(t.Fields)), after: make([]atomic.Int32, len(t.Fields)+1),
+	}
 	b.records[t] = r
 	for i, f := range t.Fields {
 		n := b.node(f.Type)
@@ -55,6 +62,7 @@ func (b builder) record(t *avroscan.Type) *record {
 			r.fields[i].fallback = avroscan.AppendLong(nil, int64(n.nullIndex))
 		}
 		r.byName[f.Name] = i
+		r.after[i].Store(int32(i)) // the schema's order
 	}
 	return r
 }

@@ -17,6 +17,7 @@ func (s *state) record(dst []byte, r *record) ([]byte, bool) {
 	s.segments = slices.Grow(s.segments, len(r.fields))[:first+len(r.fields)]
 	clear(s.segments[first:])
 	next, inOrder := 0, true // fields before next are given or have their fallback in dst
+	last := -1               // the field that came last
 	for count := 0; ; count++ {
 		more, ok := s.next('}', count)
 		if !ok {
@@ -26,10 +27,11 @@ func (s *state) record(dst []byte, r *record) ([]byte, bool) {
 			break
 		}
 		offset := s.at
-		i, ok := s.member(r, next)
+		i, ok := s.member(r, last)
 		if !ok {
 			return dst, false
 		}
+		last = i
 		f := &r.fields[i]
 		seg := &s.segments[first+i]
 		switch {
@@ -95,10 +97,11 @@ func (s *state) finish(dst []byte, r *record, first, start, open int, inOrder bo
 	return dst, s.fits(dst, open)
 }
 
-// member reads a member's name and the colon, and returns the field's index. next is the most likely one.
-func (s *state) member(r *record, next int) (int, bool) {
-	if next < len(r.fields) && s.isName(r.fields[next].name) {
-		return next, s.colon()
+// member reads the name of the member after field last, and the colon, and returns the field's index.
+func (s *state) member(r *record, last int) (int, bool) {
+	guess := int(r.after[last+1].Load())
+	if s.isName(r.fields[guess].name) {
+		return guess, s.colon()
 	}
 	offset := s.at
 	name, ok := s.name()
@@ -113,6 +116,7 @@ func (s *state) member(r *record, next int) (int, bool) {
 		}
 		return 0, false
 	}
+	r.after[last+1].Store(int32(i))
 	return i, true
 }
 
