@@ -137,7 +137,7 @@ func (r *rowChecker) row(b *batch, i int, id load.ID) error {
 		return nil
 	}
 	if offset < 0 || offset > maxOffset {
-		return fmt.Errorf("Kafka offset %d", offset)
+		return fmt.Errorf("offset %d in Kafka", offset)
 	}
 	if missing := int(id.N) + 1 - len(state.offsets); missing > 0 {
 		state.offsets = append(state.offsets, make([]uint32, missing)...)
