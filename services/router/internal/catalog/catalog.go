@@ -2,8 +2,8 @@
 // they break the contract that the pipeline keeps.
 //
 // It owns the difference between an event whose schema does not exist, which is a bad event, and one whose schema cannot be used now, which
-// has to wait (park): because it is being fetched, because the registry does not answer, or because the schema was refused. A refused
-// schema is no fault of its events, so they wait until somebody registers a schema that passes; nothing passes unmasked meanwhile.
+// has to wait (park): because it is being fetched, because the registry does not answer, or because it breaks the contract. A broken
+// contract is no fault of the events, so they wait until somebody decides; nothing passes unmasked meanwhile.
 // Looking up never blocks; fetching is done by the goroutines of Run. Checking and masking events is for the packages that it compiles for.
 package catalog
 
@@ -19,6 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/playhead-pipeline/playhead/services/internal/avroscan"
 	"github.com/playhead-pipeline/playhead/services/internal/schemaregistry"
 	"github.com/playhead-pipeline/playhead/services/router/internal/route"
 )
@@ -36,6 +37,11 @@ type ParkedError struct {
 }
 
 func (e *ParkedError) Error() string { return "events wait for their schema: " + e.Reason }
+
+// UnusableError means that the schema can never be used: it is over the limits, or of a form that is not supported. Its events are bad.
+type UnusableError struct{ Reason string }
+
+func (e *UnusableError) Error() string { return "the schema cannot be used: " + e.Reason }
 
 // Registry is where schemas come from. ErrUnknown of package schemaregistry is definite; after other errors it is asked again.
 type Registry interface {
@@ -103,7 +109,7 @@ type entry struct {
 type result struct {
 	schema *Schema
 	use    schemaregistry.SubjectVersion
-	// err is nil, ErrUnknown or a *ParkedError.
+	// err is nil, ErrUnknown, an *UnusableError or a *ParkedError.
 	err error
 	// pending results have done, closed when there is another result.
 	done chan struct{}
@@ -147,7 +153,7 @@ func New(p Params) (*Catalog, error) {
 	return c, nil
 }
 
-// ByName returns the newest schema of a route, by the name that JSON events use. An error is ErrUnknown or a *ParkedError.
+// ByName returns the newest schema of a route, by the name that JSON events use. An error is ErrUnknown, an *UnusableError or a *ParkedError.
 func (c *Catalog) ByName(schema string) (*Schema, error) {
 	n, ok := c.names[schema]
 	if !ok {
@@ -157,7 +163,7 @@ func (c *Catalog) ByName(schema string) (*Schema, error) {
 	return r.schema, r.err
 }
 
-// ByID returns the schema of a registry id that a tenant's event names. An error is ErrUnknown or a *ParkedError.
+// ByID returns the schema of a registry id that a tenant's event names. An error is ErrUnknown, an *UnusableError or a *ParkedError.
 func (c *Catalog) ByID(tenant string, id int32) (*Schema, error) {
 	c.mu.RLock()
 	e := c.mu.entries[id]
@@ -307,6 +313,10 @@ func (c *Catalog) failed(err error, failures int) *result {
 func (c *Catalog) compile(id int32, text string, use schemaregistry.SubjectVersion, r *route.Route) *result {
 	schema, err := compile(id, text, r, c.p.Limits)
 	if err != nil {
+		if hostile, ok := errors.AsType[*avroscan.SchemaError](err); ok {
+			c.p.Logger.Error("schema refused; its events are dead letters", "id", id, "subject", use.Subject, "version", use.Version, "error", err)
+			return &result{use: use, err: &UnusableError{Reason: hostile.Error()}}
+		}
 		c.p.Logger.Error("schema refused; its events wait", "id", id, "subject", use.Subject, "version", use.Version, "error", err)
 		return &result{use: use, err: &ParkedError{Reason: err.Error(), RetryAfter: refusedRetry}}
 	}
@@ -415,8 +425,8 @@ func (c *Catalog) Status() []Status {
 			continue
 		}
 		s := Status{ID: id, Subject: r.use.Subject, Version: r.use.Version}
-		if parked, ok := errors.AsType[*ParkedError](r.err); ok {
-			s.Refused = parked.Reason
+		if r.err != nil {
+			s.Refused = r.err.Error()
 		}
 		all = append(all, s)
 	}

@@ -16,7 +16,6 @@ type Config struct {
 	RequestBytes         configfile.Size     `yaml:"request_bytes" doc:"Most bytes, before compression, of the batches of several partitions in one request."`
 	Compression          string              `yaml:"compression" doc:"lz4, snappy, zstd or none. snappy costs the least CPU, zstd makes the least bytes."`
 	ProducerIDExpiration configfile.Duration `yaml:"producer_id_expiration" doc:"The brokers' producer.id.expiration.ms. A batch without an answer is not sent again from one hour (or a tenth, if less) before that; its partition stops then."`
-	CreateTopics         TopicsConfig        `yaml:"create_topics" doc:"Creates missing topics. For development; in production topics are made by whoever operates Kafka."`
 }
 
 // TopicsConfig says what missing topics are made of.
@@ -35,7 +34,6 @@ func DefaultConfig() Config {
 		RequestBytes:         8 << 20,
 		Compression:          "lz4",
 		ProducerIDExpiration: configfile.Duration(24 * time.Hour),
-		CreateTopics:         TopicsConfig{ReplicationFactor: 1, DeadLetterPartitions: 1},
 	}
 }
 

@@ -113,7 +113,7 @@ func (p *Producer) tryConnect(conf *sarama.Config) (sarama.Client, error) {
 
 // findTopics returns all topics with their partitions, created before if the configuration says so.
 func (p *Producer) findTopics(client sarama.Client) (map[string]*topic, error) {
-	if p.p.Config.CreateTopics.Partitions > 0 {
+	if p.p.CreateTopics.Partitions > 0 {
 		if err := p.createTopics(client); err != nil {
 			return nil, err
 		}
@@ -143,7 +143,7 @@ func (p *Producer) createTopics(client sarama.Client) error {
 	if err != nil {
 		return fmt.Errorf("find controller: %w", err)
 	}
-	c := p.p.Config.CreateTopics
+	c := p.p.CreateTopics
 	req := &sarama.CreateTopicsRequest{Version: 1, Timeout: 10 * time.Second, TopicDetails: make(map[string]*sarama.TopicDetail)}
 	for _, name := range p.p.DeadLetterTopics {
 		req.TopicDetails[name] = &sarama.TopicDetail{NumPartitions: c.DeadLetterPartitions, ReplicationFactor: c.ReplicationFactor}

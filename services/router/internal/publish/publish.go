@@ -32,6 +32,8 @@ type Check interface {
 type Params struct {
 	Config Config
 	Kafka  kafkaclient.Config
+	// CreateTopics, unless it is zero, is what missing topics are made of.
+	CreateTopics TopicsConfig
 	// DataTopics and DeadLetterTopics are all topics that will be written to.
 	DataTopics, DeadLetterTopics []string
 	Logger                       *slog.Logger

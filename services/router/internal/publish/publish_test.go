@@ -526,7 +526,7 @@ func TestCreatesTopics(t *testing.T) {
 	t.Parallel()
 	c := kafkatest.New(t, kafkatest.Options{Brokers: 1})
 	p := start(t, c.Addrs(), func(p *Params) {
-		p.Config.CreateTopics = TopicsConfig{Partitions: 4, ReplicationFactor: 1, DeadLetterPartitions: 2}
+		p.CreateTopics = TopicsConfig{Partitions: 4, ReplicationFactor: 1, DeadLetterPartitions: 2}
 	})
 	if got := p.Partitions(testTopic); got != 4 {
 		t.Errorf("%d partitions, want 4", got)

@@ -69,6 +69,16 @@ func (t *Table) Routes() []Route { return t.routes }
 // DeadLetterTopic is where events without a route go.
 func (t *Table) DeadLetterTopic() string { return t.unrouted }
 
+// DeadLetterFor returns the dead-letter topic that belongs to a data topic.
+func (t *Table) DeadLetterFor(topic string) string {
+	for _, r := range t.routes {
+		if r.Topic == topic {
+			return r.DeadLetterTopic
+		}
+	}
+	return t.unrouted
+}
+
 // DataTopics returns the topics of good events, each once.
 func (t *Table) DataTopics() []string {
 	var topics []string

@@ -87,7 +87,7 @@ type Checker struct {
 	slots   []avroscan.Slot
 	// EventID, SessionID and EventTime are the slots of the key fields.
 	EventID, SessionID, EventTime int
-	// perMicro is the number of units of the event time in a microsecond's place: micros are multiplied by 1, millis by 1000.
+	// toMicros turns the unit of the event time into microseconds.
 	toMicros int64
 }
 
@@ -119,12 +119,17 @@ func NewChecker(p *avroscan.Program, c *annotation.Contract) (*Checker, error) {
 	return checker, nil
 }
 
-// Check scans a body into spans, of which there must be one per slot of the schema, and checks the key fields. It returns nil or a
-// *Violation. After a violation of a key field the spans are valid, otherwise not.
-func (c *Checker) Check(body []byte, spans []avroscan.Span, receivedAtMicros int64, limits Limits) error {
+// Scan walks a body into spans, of which there must be one per slot of the schema. It returns nil or a *Violation; the spans are valid only
+// without one.
+func (c *Checker) Scan(body []byte, spans []avroscan.Span) error {
 	if err := c.program.Scan(body, spans); err != nil {
 		return fromScan(err)
 	}
+	return nil
+}
+
+// Check checks the key fields and the time of a body that was scanned. It returns nil or a *Violation.
+func (c *Checker) Check(body []byte, spans []avroscan.Span, receivedAtMicros int64, limits Limits) error {
 	for _, slot := range [2]int{c.EventID, c.SessionID} {
 		if err := c.checkKey(body, spans[slot], slot); err != nil {
 			return err
@@ -142,6 +147,14 @@ func (c *Checker) Check(body []byte, spans []avroscan.Span, receivedAtMicros int
 		}
 	}
 	return nil
+}
+
+// EventIDText returns the event id of a body that was scanned, if it is one.
+func (c *Checker) EventIDText(body []byte, spans []avroscan.Span) (string, bool) {
+	if c.checkKey(body, spans[c.EventID], c.EventID) != nil {
+		return "", false
+	}
+	return string(Key(body, spans[c.EventID])), true
 }
 
 // within compares in microseconds. The bounds cannot overflow; the event time could, so it is divided instead of multiplied.

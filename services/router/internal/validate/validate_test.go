@@ -40,6 +40,9 @@ func newFixture(t testing.TB) *fixture {
 }
 
 func (f *fixture) check(body []byte) error {
+	if err := f.checker.Scan(body, f.spans); err != nil {
+		return err
+	}
 	return f.checker.Check(body, f.spans, eventtest.ReceivedAt.UnixMicro(), limits)
 }
 
