@@ -25,7 +25,8 @@ type attempt struct {
 	schema        string // of the table after the commit
 	plans         []groupPlan
 	newPartitions []string
-	instant       timeline.Instant // once reserved
+	instant       timeline.Instant
+	reserved      bool // the instant is this attempt's, and may be on the timeline
 	files         []plannedFile
 	next          txn.Head // what replaces base
 	result        CommitResult
@@ -162,6 +163,7 @@ func (a *attempt) reserve(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("reserve instant %s: %w", last, err)
 		}
+		a.reserved = true
 		_, err = store.Put(ctx, a.entry(timeline.Requested).Key(), nil, storage.Condition{IfAbsent: true})
 		if err == nil {
 			return nil
@@ -169,6 +171,7 @@ func (a *attempt) reserve(ctx context.Context) error {
 		if storage.Classify(err) != storage.Precondition {
 			return fmt.Errorf("request instant %s: %w", last, err)
 		}
+		a.reserved = false
 		if err := store.Delete(ctx, claim); err != nil { // another engine's instant
 			return fmt.Errorf("give back instant %s: %w", last, err)
 		}
@@ -419,13 +422,15 @@ func (a *attempt) fail(ctx context.Context, cause error) error {
 	_, known := stored.Head.Committed(a.id, a.base.Head.Sequence+1)
 	forgotten := !known && stored.Head.Sequence > a.base.Head.Sequence // HEAD remembers so many commits, and no more
 	if stored.Head.Epoch != w.epoch {
-		if !forgotten {
+		if a.reserved && !forgotten {
 			a.withdraw(ctx)
 		}
 		return fmt.Errorf("%w: %s, in epoch %d: %w", ErrFenced, stored.Head.Owner, stored.Head.Epoch, cause)
 	}
 	w.mu.head = stored
-	_ = w.rollBack(ctx, a.instant) // else rolled back by the next settle
+	if a.reserved {
+		_ = w.rollBack(ctx, a.instant) // else rolled back by the next settle
+	}
 	return cause
 }
 

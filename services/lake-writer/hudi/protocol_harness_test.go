@@ -125,6 +125,15 @@ func drive(ctx context.Context, store storage.Store, owner string, opts []Option
 }
 
 func driveOnce(ctx context.Context, store storage.Store, owner string, opts []Option) error {
+	return driveWith(ctx, store, owner, opts, nil)
+}
+
+// driveLarge is driveOnce with commits whose metadata does not fit into HEAD.
+func driveLarge(ctx context.Context, store storage.Store, owner string, opts []Option) error {
+	return driveWith(ctx, store, owner, opts, map[string]string{"large": strings.Repeat("x", txn.InlineLimit)})
+}
+
+func driveWith(ctx context.Context, store storage.Store, owner string, opts []Option, extra map[string]string) error {
 	t, err := Create(ctx, store, protoConfig, opts...)
 	if err != nil {
 		return err
@@ -138,7 +147,9 @@ func driveOnce(ctx context.Context, store storage.Store, owner string, opts []Op
 		if from >= protoGoal {
 			return w.Redo(ctx)
 		}
-		_, err := w.Commit(ctx, protoRequest(from, min(protoGoal, from+protoBatch)))
+		req := protoRequest(from, min(protoGoal, from+protoBatch))
+		req.ExtraMetadata = extra
+		_, err := w.Commit(ctx, req)
 		if errors.Is(err, ErrUnknownOutcome) {
 			_, err = w.Resolve(ctx)
 		}
@@ -304,10 +315,8 @@ func copyOf(t *testing.T, from storage.Store) *storage.Mem {
 func finishAlone(t *testing.T, store storage.Store) {
 	t.Helper()
 	opts := protoOptions()
-	opts[1] = WithIDs(func() func() string { // ids of an other process
-		var n atomic.Int64
-		return func() string { return fmt.Sprintf("successor-%d", n.Add(1)) }
-	}())
+	opts[0] = WithClock(func() time.Time { return protoStart.Add(2 * reservationLife) }) // so that nothing needs to be kept
+	opts[1] = WithIDs(namedIDs("successor"))
 	if err := drive(t.Context(), store, "successor", opts); err != nil {
 		t.Fatalf("successor: %v", err)
 	}
@@ -324,5 +333,8 @@ func finishAlone(t *testing.T, store storage.Store) {
 	result, err := w.Commit(t.Context(), again)
 	if err != nil || result.Rows != 0 || result.Duplicates != protoGoal || result.Files != 0 {
 		t.Errorf("the same rows once more: %+v, %v", result, err)
+	}
+	if _, err := table.Acquire(t.Context(), "successor"); err != nil { // what was staged for the HEAD before is swept now
+		t.Fatalf("acquire: %v", err)
 	}
 }

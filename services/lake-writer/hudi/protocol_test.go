@@ -274,3 +274,42 @@ func TestTwoWritersInterleaved(t *testing.T) {
 		}
 	}
 }
+
+// TestStagedCommits pauses an owner before each of its calls, and the next owner, whose completed files are staged, before each of its own;
+// the first goes on, the second dies. What the second committed must still be there for a third.
+func TestStagedCommits(t *testing.T) {
+	t.Parallel()
+	for n := 0; ; n += stride(11) {
+		for m := n % stride(9); ; m += stride(9) {
+			mem := storage.NewMem()
+			a := newPausing(mem, n)
+			endedA, pausedA := start(t, a, "a", driveOnce)
+			if !pausedA {
+				return
+			}
+			b := newPausing(storagetest.FailNth(mem, storagetest.Fault{N: m, Down: true, Err: storagetest.ErrDown}), m)
+			endedB, pausedB := start(t, b, "b", driveLarge)
+			if pausedB {
+				close(a.release)
+				<-endedA
+				close(b.release)
+			}
+			if err := <-endedB; !pausedB && err != nil {
+				t.Errorf("second writer: %v", err)
+			}
+			if !pausedB {
+				close(a.release)
+				<-endedA
+			}
+			checkState(t, mem)
+			finishAlone(t, mem)
+			checkSettled(t, mem)
+			if t.Failed() {
+				t.Fatalf("writers paused at %d and %d", n, m)
+			}
+			if !pausedB {
+				break
+			}
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
@@ -144,11 +145,17 @@ func (w *Writer) rollBack(ctx context.Context, instant timeline.Instant) error {
 	if err != nil {
 		return err
 	}
-	if !onTimeline {
-		if err := w.deleteAll(ctx, files); err != nil {
+	if onTimeline {
+		foreign, err := w.isForeign(ctx, e)
+		if err != nil {
 			return err
 		}
-		return w.deleteAttempt(ctx, instant)
+		if foreign {
+			return w.deleteAll(ctx, []string{meta.MarkerFolder(instant) + meta.ReservationName})
+		}
+	}
+	if !onTimeline {
+		return w.sweepReserved(ctx, instant, files)
 	}
 	rollback, err := w.requestRollback(ctx, tl, e, files)
 	if err != nil {
@@ -167,6 +174,37 @@ func (w *Writer) rollBack(ctx context.Context, instant timeline.Instant) error {
 		}
 	}
 	return w.deleteAttempt(ctx, instant)
+}
+
+// reservationLife is how long the reservation of a dead attempt is kept that is not on the timeline. Its owner may be paused just before
+// putting it there; without the reservation nobody could tell then whose it is. The instant is taken meanwhile.
+const reservationLife = time.Hour
+
+// sweepReserved undoes an attempt that is not on the timeline.
+func (w *Writer) sweepReserved(ctx context.Context, instant timeline.Instant, files []string) error {
+	gone := append(files, meta.MarkerListKey(instant), meta.MarkerTypeKey(instant))
+	if at, err := instant.Time(); err != nil || w.table.options.now().Sub(at) > reservationLife {
+		gone = append(gone, meta.MarkerFolder(instant)+meta.ReservationName)
+	}
+	return w.deleteAll(ctx, gone)
+}
+
+// isForeign reports whether a pending instant is another engine's, which took it between our reservation and our request.
+func (w *Writer) isForeign(ctx context.Context, e timeline.Entry) (bool, error) {
+	if e.State != timeline.Inflight {
+		return false, nil
+	}
+	c, err := w.table.Commit(ctx, e)
+	switch {
+	case errors.Is(err, storage.ErrNotExist): // just rolled back by another
+		return false, nil
+	case errors.Is(err, meta.ErrCommit):
+		return true, nil
+	case err != nil:
+		return false, err
+	}
+	_, ours := c.Note()
+	return !ours, nil
 }
 
 // markedFiles are the data files that an attempt announced. It announces all before it writes any.

@@ -66,14 +66,16 @@ func (t *Table) raiseEpoch(ctx context.Context, owner string) (txn.Stored, error
 	return txn.Stored{}, storage.MarkRetryable(fmt.Errorf("raise epoch: %w", txn.ErrMoved))
 }
 
-// sweepStaged deletes completed files that were staged and are not HEAD's: of commits that went on, and of attempts that are fenced.
+// sweepStaged deletes completed files that older owners staged and that are not HEAD's: of commits that went on, and of attempts that are
+// fenced.
 func (w *Writer) sweepStaged(ctx context.Context) error {
 	var stale []string
 	for info, err := range w.table.store.List(ctx, txn.StagedFolder) {
 		if err != nil {
 			return fmt.Errorf("list staged files: %w", err)
 		}
-		if staged := w.mu.head.Head.Staged; staged == nil || staged.Key != info.Key {
+		epoch, ok := txn.StagedEpoch(info.Key)
+		if staged := w.mu.head.Head.Staged; ok && epoch < w.epoch && (staged == nil || staged.Key != info.Key) {
 			stale = append(stale, info.Key)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
@@ -159,13 +161,21 @@ func SetCompleted(ctx context.Context, s Store, h *Head, data []byte) error {
 		return nil
 	}
 	sum := sha256.Sum256(data)
-	staged := Staged{Key: StagedFolder + h.CommitID, Size: int64(len(data)), SHA256: hex.EncodeToString(sum[:])}
+	staged := Staged{Key: fmt.Sprintf("%s%d-%s", StagedFolder, h.Epoch, h.CommitID), Size: int64(len(data)), SHA256: hex.EncodeToString(sum[:])}
 	// The id is the commit's own, so a refusal means that this very attempt was there before.
 	if _, err := s.Put(ctx, staged.Key, data, storage.Condition{IfAbsent: true}); err != nil && storage.Classify(err) != storage.Precondition {
 		return fmt.Errorf("stage completed file of %s: %w", h.Instant, err)
 	}
 	h.Completed, h.Staged = nil, &staged
 	return nil
+}
+
+// StagedEpoch is the epoch of the attempt that staged a file. Only a later owner may delete what HEAD does not point to: to an earlier one
+// the staged file of a commit under way looks the same as one left behind.
+func StagedEpoch(key string) (epoch int64, ok bool) {
+	text, _, found := strings.Cut(strings.TrimPrefix(key, StagedFolder), "-")
+	epoch, err := strconv.ParseInt(text, 10, 64)
+	return epoch, found && err == nil
 }
 
 // CompletedFile is the completed file of the last commit.
@@ -186,6 +196,11 @@ func CompletedFile(ctx context.Context, s Store, h Head) ([]byte, error) {
 // Complete writes the last commit's completed file to the timeline if it is absent: whoever was there before wrote the same bytes.
 func Complete(ctx context.Context, s Store, h Head) error {
 	data, err := CompletedFile(ctx, s, h)
+	if errors.Is(err, storage.ErrNotExist) { // a staged copy goes when the file is on the timeline
+		if _, _, there := s.Get(ctx, h.Entry().Key()); there == nil {
+			return nil
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -260,6 +260,18 @@ func TestProject(t *testing.T) {
 		if err := txn.Project(t.Context(), mem, stored.Head); !errors.Is(err, txn.ErrHead) {
 			t.Errorf("a staged copy that was changed: %v", err)
 		}
+		if err := mem.Delete(t.Context(), next.Staged.Key); err != nil {
+			t.Fatal(err)
+		}
+		if err := txn.Project(t.Context(), mem, stored.Head); err != nil {
+			t.Errorf("redo after the staged copy was swept: %v", err)
+		}
+		if err := mem.Delete(t.Context(), stored.Head.Entry().Key()); err != nil {
+			t.Fatal(err)
+		}
+		if err := txn.Project(t.Context(), mem, stored.Head); !errors.Is(err, storage.ErrNotExist) {
+			t.Errorf("neither the file nor its staged copy: %v", err)
+		}
 	}
 }
 
