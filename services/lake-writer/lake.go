@@ -21,6 +21,7 @@ const probeInterval = 2 * time.Second
 // lake is the place of all tables.
 type lake struct {
 	root  string // for people
+	uri   string // for engines, which find S3 through Hadoop's s3a
 	open  func(at string) (storage.Store, error)
 	prove bool // whether the store has to prove its conditional writes
 }
@@ -31,8 +32,12 @@ func openLake(cfg LakeConfig, meter *storemeter.Meter, wrap func(storage.Store) 
 		wrap = func(s storage.Store) storage.Store { return s }
 	}
 	if cfg.Store == storeDir {
-		return &lake{root: cfg.Dir, open: func(at string) (storage.Store, error) {
-			dir, err := storage.NewDir(filepath.Join(cfg.Dir, filepath.FromSlash(at)))
+		root, err := filepath.Abs(cfg.Dir)
+		if err != nil {
+			return nil, fmt.Errorf("open the lake: %w", err)
+		}
+		return &lake{root: root, uri: "file://" + filepath.ToSlash(root), open: func(at string) (storage.Store, error) {
+			dir, err := storage.NewDir(filepath.Join(root, filepath.FromSlash(at)))
 			if err != nil {
 				return nil, err
 			}
@@ -48,8 +53,9 @@ func openLake(cfg LakeConfig, meter *storemeter.Meter, wrap func(storage.Store) 
 	if err != nil {
 		return nil, fmt.Errorf("open the lake: %w", err)
 	}
+	place := path.Join(cfg.S3.Bucket, cfg.S3.Prefix)
 	return &lake{
-		root: "s3://" + path.Join(cfg.S3.Bucket, cfg.S3.Prefix), prove: true,
+		root: "s3://" + place, uri: "s3a://" + place, prove: true,
 		open: func(at string) (storage.Store, error) {
 			return meter.Wrap(wrap(bucket.Store(path.Join(cfg.S3.Prefix, at)))), nil
 		},

@@ -466,7 +466,8 @@ func TestFaultAtEveryStoreCall(t *testing.T) {
 	}
 }
 
-// BenchmarkKafkaToCommitted reads a filled topic into a table in memory: fetch, convert, Parquet, commit.
+// BenchmarkKafkaToCommitted reads a filled topic into a new table in memory with one commit: start, fetch,
+// convert, Parquet, commit, stop. The fake cluster's share is in it.
 func BenchmarkKafkaToCommitted(b *testing.B) {
 	const perPartition = 25_000
 	w := newWorld(b)
@@ -483,7 +484,7 @@ func BenchmarkKafkaToCommitted(b *testing.B) {
 	for b.Loop() {
 		store := storage.NewMem()
 		cfg := w.config()
-		cfg.CommitInterval = configfile.Duration(500 * time.Millisecond)
+		cfg.CommitInterval, cfg.CommitRows = configfile.Duration(time.Hour), perPartition*partitions
 		in := w.start(cfg, store)
 		w.waitCommitted(store)
 		if err := in.stop(); err != nil {

@@ -22,7 +22,8 @@ type session struct {
 	conv   *convert.Converter
 	wake   chan struct{}
 	ended  chan struct{}
-	schema string // of the table, as committed
+	from   Offsets // of HEAD when the session began
+	schema string  // of the table, as committed
 
 	mu struct {
 		sync.Mutex
@@ -34,7 +35,7 @@ type session struct {
 
 func newSession(t *Table, table *hudi.Table, writer *hudi.Writer, conv *convert.Converter) *session {
 	s := &session{
-		t: t, table: table, writer: writer, conv: conv, schema: conv.TableSchema(),
+		t: t, table: table, writer: writer, conv: conv, from: writer.Head().Offsets, schema: conv.TableSchema(),
 		wake: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	s.mu.buffer = buffer.New(t.p.Policy)
@@ -63,9 +64,10 @@ func (s *session) run(ctx, work context.Context) error {
 	return err
 }
 
-// start is where reading begins: HEAD alone decides.
+// start is where reading begins: HEAD alone decides. A partition is asked for before anything of it is
+// committed by this session, so HEAD as it was at the session's begin is right also for one found later.
 func (s *session) start(topic string, partition int32) (int64, bool) {
-	next, ok := s.writer.Head().Offsets[topic][partition]
+	next, ok := s.from[topic][partition]
 	return next, ok
 }
 

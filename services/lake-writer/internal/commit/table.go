@@ -65,8 +65,10 @@ type Params struct {
 	// Drain bounds the last commit when the process ends.
 	Drain time.Duration
 	// Owner is written to HEAD for people to read.
-	Owner   string
-	Store   storage.Store
+	Owner string
+	Store storage.Store
+	// BaseURI is the table's place as other engines name it.
+	BaseURI string
 	Effects Effects
 	Account Account
 	Check   Check
@@ -209,7 +211,8 @@ func (t *Table) acquire(ctx context.Context) (*hudi.Table, *hudi.Writer, error) 
 }
 
 func (t *Table) open(ctx context.Context) (*hudi.Table, error) {
-	table, err := hudi.Open(ctx, t.p.Store)
+	base := hudi.WithBaseURI(t.p.BaseURI)
+	table, err := hudi.Open(ctx, t.p.Store, base)
 	if err == nil || !errors.Is(err, hudi.ErrNotFound) {
 		return table, err
 	}
@@ -230,7 +233,7 @@ func (t *Table) open(ctx context.Context) (*hudi.Table, error) {
 		RecordKeyFields: []string{fields.Session, fields.Event},
 		PartitionFields: []string{convert.ColumnDate, convert.ColumnHour}, HiveStylePartitioning: true,
 		OrderingField: fields.Time, Buckets: t.p.Buckets, BucketField: fields.Session, Schema: schema,
-	})
+	}, base)
 }
 
 // standby watches HEAD until there is work that nobody does.

@@ -74,9 +74,9 @@ func writeOutcome(err error) error {
 	switch {
 	case status == http.StatusPreconditionFailed:
 		return fmt.Errorf("%w: %w", storage.ErrPrecondition, err)
-	case status == http.StatusConflict:
-		// ConditionalRequestConflict: another request for the key was under way and this one was not
-		// carried out; Amazon's guide to conditional writes asks to repeat it.
+	case code == "ConditionalRequestConflict", code == "OperationAborted":
+		// 409: another request for the key was under way and this one was not carried out; Amazon's guide
+		// to conditional writes asks to repeat it. Other conflicts stay.
 		return storage.MarkRetryable(err)
 	case status == http.StatusNotFound && code != "NoSuchBucket":
 		// What S3 answers to If-Match when there is no such object.
