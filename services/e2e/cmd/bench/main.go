@@ -1,5 +1,5 @@
-// Command bench measures the services as processes on the embedded stack: events a second, CPU time and allocations per event of each stage
-// and of the whole. It prints a figure only after the ledger has passed.
+// Command bench measures the services as processes on the embedded stack: events a second, CPU time and allocations per acked event of each
+// stage and of the whole, all in one run. It prints a figure only after the ledger has passed.
 package main
 
 import (
@@ -19,6 +19,7 @@ import (
 	"github.com/playhead-pipeline/playhead/services/internal/lifecycle"
 
 	"github.com/playhead-pipeline/playhead/services/e2e/load"
+	"github.com/playhead-pipeline/playhead/services/e2e/model"
 	"github.com/playhead-pipeline/playhead/services/e2e/stack"
 	"github.com/playhead-pipeline/playhead/services/e2e/trial"
 )
@@ -39,21 +40,33 @@ var stages = []string{"gateway", "router", "lake-writer", pipeline}
 
 // settings are the command line.
 type settings struct {
-	events  uint64
-	sources int
-	output  string
-	stages  []string
+	duration time.Duration
+	rate     float64
+	sources  int
+	output   string
+	stages   []string
 }
+
+const usage = `Usage: bench [options] [STAGE] ...
+
+Runs the three services as processes on the embedded broker, registry and object store, sends events through WebSocket clients, waits until
+all are committed, and checks the ledger. Only then it prints a line for each stage: %s (default: all).
+CPU time and allocations are those of the stage's process per acked event; of the pipeline, the sum over the three. Events a second are
+those of the clients' acks; of lake-writer and pipeline, of the time until the last event was committed. Backends and clients share the
+machine, so rates compare runs on one machine only. Exit code 1, and no figure, when the ledger does not hold.
+
+`
 
 func parse(args []string, stderr io.Writer) (*settings, error) {
 	s := new(settings)
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
-		fmt.Fprintf(stderr, "Usage: bench [options] [STAGE] ...\nStages: %s (default: all)\n", strings.Join(stages, ", "))
+		fmt.Fprintf(stderr, usage, strings.Join(stages, ", "))
 		flags.PrintDefaults()
 	}
-	flags.Uint64Var(&s.events, "events", 300_000, "events of each phase")
+	flags.DurationVar(&s.duration, "duration", 20*time.Second, "how long to send events")
+	flags.Float64Var(&s.rate, "rate", 0, "events a second; 0 is as fast as acks allow")
 	flags.IntVar(&s.sources, "sources", 4, "WebSocket clients")
 	flags.StringVar(&s.output, "output", "text", "text or json: one line a stage")
 	// The stage may stand before the options.
@@ -72,8 +85,18 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 	if len(s.stages) == 0 {
 		s.stages = stages
 	}
-	if s.events < 1 || s.sources < 1 || s.sources > 40 || s.output != "text" && s.output != "json" {
-		return nil, lifecycle.UsageError{Err: errors.New("-events and -sources must be at least 1, -sources at most 40, -output text or json")}
+	for _, check := range []struct {
+		bad     bool
+		message string
+	}{
+		{s.duration <= 0, "-duration must be positive"},
+		{s.rate < 0 || s.rate > 1e7, "-rate must be 0 to 10000000"},
+		{s.sources < 1 || s.sources > 40, "-sources must be 1 to 40"},
+		{s.output != "text" && s.output != "json", "-output must be text or json"},
+	} {
+		if check.bad {
+			return nil, lifecycle.UsageError{Err: errors.New(check.message)}
+		}
 	}
 	return s, nil
 }
@@ -100,7 +123,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	services, err := stack.StartProcesses(ctx, stack.Options{
+	starting, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	services, err := stack.StartProcesses(starting, stack.Options{
 		Dir: filepath.Join(dir, "services"), Backends: backends.Backends, LogLevel: "warn",
 	}, dir)
 	if err != nil {
@@ -108,18 +133,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	defer func() { err = errors.Join(err, services.Stop()) }()
 	b := &bench{settings: s, ids: ids, ledgers: filepath.Join(dir, "ledgers"), services: services, stderr: stderr, stdout: stdout}
-	if slices.ContainsFunc(s.stages, func(stage string) bool { return stage != pipeline }) {
-		if err := b.alone(ctx); err != nil {
-			return err
-		}
-	}
-	if slices.Contains(s.stages, pipeline) {
-		return b.whole(ctx)
-	}
-	return nil
+	return b.measure(ctx)
 }
 
-// bench runs the phases.
+// bench is one run.
 type bench struct {
 	*settings
 	ids            []int
@@ -138,95 +155,74 @@ type figure struct {
 	Ledger          string  `json:"ledger"`
 }
 
-// alone measures the way to Kafka while the lake-writer rests, and then the lake-writer on what has piled up.
-func (b *bench) alone(ctx context.Context) error {
-	if err := b.services.Halt(stack.LakeWriter); err != nil {
-		return err
-	}
-	gateway, router := b.meter(stack.Gateway), b.meter(stack.Router)
-	sent, took, err := b.send(ctx)
+// measure sends events, waits until all are committed, and prints.
+func (b *bench) measure(ctx context.Context) error {
+	gateway, router, writer := b.meter(stack.Gateway), b.meter(stack.Router), b.meter(stack.LakeWriter)
+	began := time.Now()
+	acked, err := b.send(ctx)
 	if err != nil {
 		return err
 	}
-	figures := []figure{gateway.stop("gateway", sent, took), router.stop("router", sent, took)}
-
-	if err := b.services.Start(stack.LakeWriter); err != nil {
-		return err
-	}
-	began := time.Now()
-	writer := &meter{service: stack.LakeWriter, services: b.services} // a new process: from zero
-	if err := b.services.Ready(ctx, stack.LakeWriter); err != nil {
-		return err
-	}
-	if err := trial.Await(ctx, b.services); err != nil {
-		return err
-	}
-	figures = append(figures, writer.stop("lake-writer", sent, time.Since(began)))
-	return b.print(ctx, figures, errors.Join(gateway.err, router.err, writer.err))
-}
-
-// whole measures all services while they run together, until the last event is committed.
-func (b *bench) whole(ctx context.Context) error {
-	var meters []*meter
-	for _, service := range stack.Services {
-		meters = append(meters, b.meter(service))
-	}
-	began := time.Now()
-	sent, _, err := b.send(ctx)
-	if err != nil {
-		return err
-	}
+	sending := time.Since(began)
+	figures := []figure{gateway.stop("gateway", acked, sending), router.stop("router", acked, sending)}
 	if err := trial.Await(ctx, b.services); err != nil {
 		return err
 	}
 	took := time.Since(began)
-	sum, errs := figure{Stage: pipeline, Events: sent, EventsPerSecond: float64(sent) / took.Seconds()}, error(nil)
-	for _, m := range meters {
-		f := m.stop("", sent, took)
-		sum.CPU, sum.Allocs, errs = sum.CPU+f.CPU, sum.Allocs+f.Allocs, errors.Join(errs, m.err)
+	figures = append(figures, writer.stop("lake-writer", acked, took))
+	whole := figure{Stage: pipeline, Events: acked, EventsPerSecond: float64(acked) / took.Seconds()}
+	for _, f := range figures {
+		whole.CPU, whole.Allocs = whole.CPU+f.CPU, whole.Allocs+f.Allocs
 	}
-	return b.print(ctx, []figure{sum}, errs)
-}
-
-// send sends the events as fast as acks allow and returns how many were sent, those sent again included, and how long that took.
-func (b *bench) send(ctx context.Context) (uint64, time.Duration, error) {
-	params := load.DefaultParams(rand.Uint32(), 1, time.Now())
-	params.Sources, params.SchemaIDs, params.StepMicros, params.Bad = b.sources, b.ids, 50, 5
-	began := time.Now()
-	_, fleet, err := trial.Send(ctx, b.services.Endpoints().WebSocket, trial.Load{
-		Params: params, Pace: load.Pace{Events: b.events, Batch: 100, Window: 32}, Ledgers: b.ledgers,
-		Progress: func(t load.Totals) { fmt.Fprintf(b.stderr, "bench: acked %d of %d\n", t.Acked, b.events) },
-	})
-	if err != nil {
-		return 0, 0, err
-	}
-	totals := fleet.Totals()
-	return totals.Sent + totals.Duplicates + totals.Resent, time.Since(began), nil
-}
-
-// print prints the wanted figures if the ledger passes.
-func (b *bench) print(ctx context.Context, figures []figure, measured error) error {
-	if measured != nil {
-		return measured
+	if err := errors.Join(gateway.err, router.err, writer.err); err != nil {
+		return err
 	}
 	result, err := trial.Judge(ctx, b.services.Endpoints(), b.ledgers)
 	if err != nil {
 		return err
 	}
+	return b.print(b.stdout, result, append(figures, whole))
+}
+
+// send sends events until the duration is over, and returns how many were acked: all.
+func (b *bench) send(ctx context.Context) (uint64, error) {
+	params := load.DefaultParams(rand.Uint32(), 1, time.Now())
+	params.Sources, params.SchemaIDs, params.StepMicros, params.Bad = b.sources, b.ids, 50, 5
+	_, fleet, err := trial.Send(ctx, b.services.Endpoints().WebSocket, trial.Load{
+		Params: params, Pace: load.Pace{Rate: b.rate, Batch: 100, Window: 32}, Duration: b.duration, Ledgers: b.ledgers,
+		Progress: func(t load.Totals) { fmt.Fprintf(b.stderr, "bench: acked %d\n", t.Acked) },
+	})
+	if err != nil {
+		return 0, err
+	}
+	acked := fleet.Totals().Acked
+	if acked == 0 {
+		return 0, errors.New("no event was acked")
+	}
+	return acked, nil
+}
+
+// print prints the wanted figures if the ledger has passed.
+func (s *settings) print(w io.Writer, result *model.Result, figures []figure) (err error) {
 	if result.Verdict != "ok" {
-		return fmt.Errorf("the ledger does not hold: %d lost, %d duplicate, %d corrupt; %s", result.Lost, result.Duplicate, result.Corrupt,
+		return fmt.Errorf("the ledger does not hold: %d lost, %d duplicate, %d phantom, %d corrupt, %d out of order, %d wrong verdicts; %s",
+			result.Lost, result.Duplicate, result.Phantom, result.Corrupt, result.OutOfOrder, result.WrongVerdicts,
 			strings.Join(result.Problems, "; "))
 	}
+	if s.output == "text" {
+		if _, err := fmt.Fprintf(w, "%-12s %10s %14s %10s %12s\n", "stage", "events", "cpu ns/event", "events/s", "allocs/event"); err != nil {
+			return err
+		}
+	}
 	for _, f := range figures {
-		if !slices.Contains(b.stages, f.Stage) {
+		if !slices.Contains(s.stages, f.Stage) {
 			continue
 		}
 		f.Ledger = result.Verdict
-		if b.output == "json" {
-			err = json.NewEncoder(b.stdout).Encode(f)
+		if s.output == "json" {
+			err = json.NewEncoder(w).Encode(f)
 		} else {
-			_, err = fmt.Fprintf(b.stdout, "%-12s %8d events %8.0f events/s %8.0f ns CPU/event %6.2f allocs/event\n", f.Stage, f.Events,
-				f.EventsPerSecond, f.CPU, f.Allocs)
+			_, err = fmt.Fprintf(w, "%-12s %10d %14.0f %10.0f %12.2f\n", f.Stage, f.Events, f.CPU, f.EventsPerSecond, f.Allocs)
 		}
 		if err != nil {
 			return err
