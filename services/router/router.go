@@ -150,6 +150,8 @@ func (r *Router) listen(reg *prometheus.Registry) error {
 		s, err := rpcserver.NewServer(rpcserver.ServerParams{
 			Config: rpcserver.ServerConfig{Listen: listen, TLS: r.cfg.TLS, Insecure: r.cfg.Insecure},
 			Logger: r.p.Logger, Registerer: reg, Service: serviceName, Name: name, Health: r.health,
+			// The intake ends its streams within its drain timeout; cutting them before would lose acknowledgements.
+			StopTimeout: r.cfg.Intake.DrainTimeout.D() + stopTimeout/2,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("set up the %s listener: %w", name, err)
