@@ -42,6 +42,10 @@ func defects() []seeded {
 		{name: "offsets before data", store: StoreFault{DropPut: eachDataFile(3)}, count: lost},
 		{name: "put instead of conditional put", store: StoreFault{Unconditional: true, Spare: isProbe}, late: true, count: lost},
 		{name: "masking lost", registry: unmask, count: corrupt},
+		{name: "verdicts dropped", router: verdictsDropped(), count: wrongVerdicts},
+		{name: "values changed", router: valuesChanged(), count: corrupt},
+		{name: "events invented", router: eventsInvented(), count: phantom},
+		{name: "batches swapped", router: batchesSwapped(), count: outOfOrder},
 	}
 }
 
