@@ -315,18 +315,31 @@ func TestGoodEventsAreMaskedAndPartitioned(t *testing.T) {
 	}
 }
 
-// hostile is a schema that no event should be read by.
-const hostile = `{"type":"record","name":"Node","fields":[
-	{"name":"event_id","type":"string","playhead.role":"event_id","playhead.pii":"none"},
-	{"name":"session_id","type":"string","playhead.role":"session_id","playhead.pii":"none"},
-	{"name":"event_time","type":{"type":"long","logicalType":"timestamp-micros"},"playhead.role":"event_time"},
-	{"name":"next","type":["null","Node"],"default":null}]}`
+// TestEventsOfAHostileSchema: the registry took a schema that contains itself. It can never be used, so its events are bad.
+func TestEventsOfAHostileSchema(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	id := s.register(t, strings.Replace(eventtest.Schema(t), `"fields": [`,
+		`"fields": [{"name":"next","type":["null","playhead.playback.PlaybackEvent"],"default":null},`, 1))
+	event := s.encoder.Framed(t, id, eventtest.Event(1))
+	g := s.open(t)
+	g.send(batch(1, "acme", ingestv1.Encoding_ENCODING_AVRO, event, s.framed(t, 2)))
+	g.await(1)
+	if len(g.verdicts) != 1 || g.verdicts[0].GetCause() != ingestv1.Cause_CAUSE_UNKNOWN_SCHEMA || !strings.Contains(g.verdicts[0].GetDetail(), "cannot be used") {
+		t.Errorf("verdicts %v", g.verdicts)
+	}
+	letter := s.read(t, deadLetters, 1)[0]
+	if !bytes.Equal(letter.Value, event) || header(letter, "playhead.schema") != strconv.Itoa(id) || header(letter, "playhead.cause") != "UNKNOWN_SCHEMA" {
+		t.Errorf("dead letter with headers %v", letter.Headers)
+	}
+	s.read(t, eventtest.Topic, 1)
+}
 
 // TestBadEvents sends every kind of bad event between good ones.
 func TestBadEvents(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
-	hostileID, err := s.registry.Register(t.Context(), "hostile-value", hostile)
+	unrouted, err := s.registry.Register(t.Context(), "unrouted-value", strings.Replace(eventtest.Schema(t), `"PlaybackEvent"`, `"Other"`, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,7 +362,7 @@ func TestBadEvents(t *testing.T) {
 		{good[:len(good)-3], "MALFORMED_AVRO", "*"},
 		{append(bytes.Clone(good), 1), "TRAILING_BYTES", ""},
 		{s.encoder.Framed(t, 4242, eventtest.Event(7)), "UNKNOWN_SCHEMA", ""},
-		{s.encoder.Framed(t, hostileID, eventtest.Event(7)), "UNKNOWN_SCHEMA", ""},
+		{s.encoder.Framed(t, unrouted, eventtest.Event(7)), "UNKNOWN_SCHEMA", ""},
 		{[]byte("{}"), "MALFORMED_FRAME", ""},
 		{append(bytes.Clone(good[:5]), bytes.Repeat([]byte{0xff}, 300)...), "MALFORMED_AVRO", "event_id"},
 		{bytes.Repeat([]byte("x"), 300<<10), "TOO_LARGE", ""},

@@ -1,9 +1,11 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -47,11 +49,17 @@ func (p *Producer) follow(ctx context.Context, conf *sarama.Config) error {
 		return err
 	}
 	close(p.ready)
-	p.p.Check.OK()
 	ticker := time.NewTicker(maxRefreshInterval)
 	defer ticker.Stop()
 	for {
-		p.mail.postMetadata(p.leaders(client, id))
+		err := p.lookAround(client, id)
+		if err != nil {
+			p.p.Check.Fail(err.Error())
+			p.askRefresh()
+		} else {
+			p.p.Check.OK()
+			p.checkPartitions(client)
+		}
 		if err := sleep(ctx, minRefreshInterval); err != nil {
 			return err
 		}
@@ -61,14 +69,18 @@ func (p *Producer) follow(ctx context.Context, conf *sarama.Config) error {
 		case <-p.refresh:
 		case <-ticker.C:
 		}
-		if err := client.RefreshMetadata(p.allTopics()...); err != nil {
-			p.p.Check.Fail(err.Error())
-			p.askRefresh()
-			continue
-		}
-		p.p.Check.OK()
-		p.checkPartitions(client)
 	}
+}
+
+// lookAround tells the loop who leads. Even when some partitions have no leader, the leaders of the others count.
+func (p *Producer) lookAround(client sarama.Client, id int64) error {
+	refreshErr := client.RefreshMetadata(p.allTopics()...) // keeps the client's list of brokers and partitions
+	md, err := p.leaders(client, id)
+	if err != nil {
+		return err
+	}
+	p.mail.postMetadata(md)
+	return refreshErr
 }
 
 // askRefresh makes follow ask for leaders soon.
@@ -182,16 +194,42 @@ func (p *Producer) producerID(ctx context.Context, client sarama.Client) (int64,
 	}
 }
 
-// leaders reads what the client knows. A partition without a leader is left out.
-func (p *Producer) leaders(client sarama.Client, id int64) *metadata {
+// leaders asks a broker who leads; the connected ones first, for a broker that is gone costs a time-out. Partitions without a leader are left
+// out. The client's own LeaderAndEpoch is not used: for each partition without a leader it asks again and waits, one after the other.
+func (p *Producer) leaders(client sarama.Client, id int64) (*metadata, error) {
+	brokers := client.Brokers()
+	slices.SortStableFunc(brokers, func(a, b *sarama.Broker) int { return cmp.Compare(disconnected(a), disconnected(b)) })
+	err := sarama.ErrOutOfBrokers
+	for _, broker := range brokers {
+		_ = broker.Open(client.Config()) // it may be open; another failure shows in the request
+		var resp *sarama.MetadataResponse
+		if resp, err = broker.GetMetadata(sarama.NewMetadataRequest(client.Config().Version, p.allTopics())); err != nil {
+			_ = broker.Close() // the next request opens it again
+			continue
+		}
+		return readMetadata(resp, id), nil
+	}
+	return nil, fmt.Errorf("ask who leads: %w", err)
+}
+
+func disconnected(b *sarama.Broker) int {
+	if connected, err := b.Connected(); connected && err == nil {
+		return 0
+	}
+	return 1
+}
+
+func readMetadata(resp *sarama.MetadataResponse, id int64) *metadata {
 	md := &metadata{producerID: id, leaders: make(map[partitionKey]leader)}
-	for name, t := range p.topics {
-		for i := range int32(len(t.partitions)) {
-			broker, epoch, err := client.LeaderAndEpoch(name, i)
-			if err != nil {
-				continue
+	addrs := make(map[int32]string)
+	for _, b := range resp.Brokers {
+		addrs[b.ID()] = b.Addr()
+	}
+	for _, t := range resp.Topics {
+		for _, part := range t.Partitions {
+			if addr, ok := addrs[part.Leader]; ok && part.Err == sarama.ErrNoError {
+				md.leaders[partitionKey{t.Name, part.ID}] = leader{broker: part.Leader, addr: addr, epoch: part.LeaderEpoch}
 			}
-			md.leaders[partitionKey{name, i}] = leader{broker: broker.ID(), addr: broker.Addr(), epoch: epoch}
 		}
 	}
 	return md
