@@ -239,8 +239,8 @@ func TestZombie(t *testing.T) {
 // TestTwoWritersInterleaved pauses the first writer at call N and the second at call M, lets the first end and then the second.
 func TestTwoWritersInterleaved(t *testing.T) {
 	t.Parallel()
-	for n := 0; ; n += stride(4) {
-		for m := n % stride(7); ; m += stride(7) {
+	for n := 0; ; n += stride(5) {
+		for m := n % stride(9); ; m += stride(9) {
 			mem := storage.NewMem()
 			a, b := newPausing(mem, n), newPausing(mem, m)
 			endedA, pausedA := start(t, a, "a", driveOnce)
@@ -279,8 +279,8 @@ func TestTwoWritersInterleaved(t *testing.T) {
 // the first goes on, the second dies. What the second committed must still be there for a third.
 func TestStagedCommits(t *testing.T) {
 	t.Parallel()
-	for n := 0; ; n += stride(11) {
-		for m := n % stride(9); ; m += stride(9) {
+	for n := 0; ; n += stride(17) {
+		for m := n % stride(13); ; m += stride(13) {
 			mem := storage.NewMem()
 			a := newPausing(mem, n)
 			endedA, pausedA := start(t, a, "a", driveOnce)
