@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -109,7 +110,10 @@ type stream struct {
 }
 
 // pair maps a forwarded batch's number to the gateway's.
-type pair struct{ forwarded, original uint64 }
+type pair struct {
+	forwarded, original uint64
+	added               bool // the gateway knows nothing of it
+}
 
 // requests forwards what the gateway sends, until it has said all (nil).
 func (s *stream) requests() error {
@@ -150,7 +154,7 @@ func (s *stream) batch(batch *ingestv1.Batch) ([]*ingestv1.IngestRequest, error)
 		s.mu.sent++
 		s.mu.forwarded += uint64(len(b.GetEvents()))
 		b.Seq = s.mu.sent
-		s.mu.seqs = append(s.mu.seqs, pair{b.GetSeq(), original})
+		s.mu.seqs = append(s.mu.seqs, pair{b.GetSeq(), original, b != batch})
 		forward = append(forward, &ingestv1.IngestRequest{Message: &ingestv1.IngestRequest_Batch{Batch: b}})
 	}
 	if !s.fault.AckAtOnce {
@@ -197,13 +201,14 @@ func (s *stream) pass(response *ingestv1.IngestResponse) error {
 
 // translate puts the gateway's numbers into an answer's verdicts and moves the ack; s.mu is held.
 func (s *stream) translate(response *ingestv1.IngestResponse) {
-	for _, verdict := range response.GetVerdicts() {
-		for _, p := range s.mu.seqs {
-			if p.forwarded == verdict.GetSeq() {
-				verdict.Seq = p.original
-			}
+	response.Verdicts = slices.DeleteFunc(response.Verdicts, func(verdict *ingestv1.Verdict) bool {
+		i := slices.IndexFunc(s.mu.seqs, func(p pair) bool { return p.forwarded == verdict.GetSeq() })
+		if i < 0 || s.mu.seqs[i].added {
+			return true
 		}
-	}
+		verdict.Seq = s.mu.seqs[i].original
+		return false
+	})
 	for len(s.mu.seqs) > 0 && s.mu.seqs[0].forwarded <= response.GetAckedSeq() {
 		s.mu.acked = s.mu.seqs[0].original
 		s.mu.seqs = s.mu.seqs[1:]

@@ -24,8 +24,6 @@ type seeded struct {
 	router   RouterFault
 	registry []string
 	store    StoreFault
-	// produced, when set, waits until what was acked too early has reached Kafka, or never will.
-	produced func(context.Context) error
 	// late holds the first lake-writer's commit back until a second one has taken the table over.
 	late bool
 	// count returns the events of the class that must catch it.
@@ -38,7 +36,7 @@ func corrupt(r *model.Result) uint64 { return r.Corrupt }
 func defects() []seeded {
 	early := lossy{each: 7}
 	return []seeded{
-		{name: "ack before produce", router: early.fault(), produced: early.produced, count: early.lost},
+		{name: "ack before produce", router: early.fault(), count: early.lost},
 		{name: "offsets before data", store: StoreFault{DropPut: eachDataFile(3)}, count: lost},
 		{name: "put instead of conditional put", store: StoreFault{Unconditional: true, Spare: isProbe}, late: true, count: lost},
 		{name: "masking lost", registry: unmask, count: corrupt},
@@ -51,37 +49,18 @@ func defects() []seeded {
 
 // lossy acks batches at once and loses every each-th.
 type lossy struct {
-	each                            uint64
-	batches, forwarded, acked, gone atomic.Uint64 // gone counts events, the others batches
+	each, batches uint64
+	gone          atomic.Uint64 // events
 }
 
 func (l *lossy) fault() RouterFault {
-	return RouterFault{
-		AckAtOnce: true,
-		Request: func(b *ingestv1.Batch) []*ingestv1.Batch {
-			if l.batches.Add(1)%l.each == 0 {
-				l.gone.Add(uint64(b.GetCount()))
-				return nil
-			}
-			l.forwarded.Add(1)
-			return []*ingestv1.Batch{b}
-		},
-		Response: func(r *ingestv1.IngestResponse) { l.acked.Store(r.GetAckedSeq()) }, // by the router's own numbers
-	}
-}
-
-// produced waits for the router's acks, so that what is late is not taken for lost.
-func (l *lossy) produced(ctx context.Context) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for l.acked.Load() < l.forwarded.Load() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("the router acked %d of %d batches: %w", l.acked.Load(), l.forwarded.Load(), ctx.Err())
+	return RouterFault{AckAtOnce: true, Request: func(b *ingestv1.Batch) []*ingestv1.Batch {
+		if l.batches++; l.batches%l.each == 0 {
+			l.gone.Add(uint64(b.GetCount()))
+			return nil
 		}
-	}
-	return nil
+		return []*ingestv1.Batch{b}
+	}}
 }
 
 // lost returns the lost events if the proxy can have lost so many; some that it lost were sent again by the client, on purpose.
@@ -90,6 +69,45 @@ func (l *lossy) lost(r *model.Result) uint64 {
 		return 0
 	}
 	return r.Lost
+}
+
+// tally counts batches behind a RouterFault.
+type tally struct{ forwarded, acked atomic.Uint64 }
+
+// around returns fault with the counting added.
+func (c *tally) around(fault RouterFault) RouterFault {
+	request, response := fault.Request, fault.Response
+	fault.Request = func(b *ingestv1.Batch) []*ingestv1.Batch {
+		forward := []*ingestv1.Batch{b}
+		if request != nil {
+			forward = request(b)
+		}
+		c.forwarded.Add(uint64(len(forward)))
+		return forward
+	}
+	fault.Response = func(r *ingestv1.IngestResponse) {
+		c.acked.Store(r.GetAckedSeq()) // by the router's own numbers
+		if response != nil {
+			response(r)
+		}
+	}
+	return fault
+}
+
+// settle waits for the router's acks, so that what was acked too early and is only late is not taken for lost.
+func (c *tally) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for c.acked.Load() < c.forwarded.Load() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("the router acked %d of %d batches: %w", c.acked.Load(), c.forwarded.Load(), ctx.Err())
+		}
+	}
+	return nil
 }
 
 // eachDataFile picks every n-th data file.
@@ -190,7 +208,8 @@ func newWorld(ctx context.Context, t *testing.T, d seeded, hold *hold) world {
 func judge(ctx context.Context, t *testing.T, bin string, d seeded) *model.Result {
 	t.Helper()
 	began := time.Now()
-	h := newHold()
+	h, batches := newHold(), new(tally)
+	d.router = batches.around(d.router)
 	w := newWorld(ctx, t, d, h)
 	pipeline, err := stack.StartProcesses(ctx, w.options, bin)
 	if err != nil {
@@ -209,8 +228,8 @@ func judge(ctx context.Context, t *testing.T, bin string, d seeded) *model.Resul
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.produced != nil {
-		if err := d.produced(ctx); err != nil {
+	if d.router.AckAtOnce {
+		if err := batches.settle(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
