@@ -76,7 +76,7 @@ stage_mods() {
 stage_unit() {
   # Packages that start processes or load have stages of their own.
   # shellcheck disable=SC2046
-  go_test unit -race -shuffle=on -timeout 10m $(packages . | grep -vE '/e2e/(scenario|interop|peers|deploy)$')
+  go_test unit -race -shuffle=on -timeout 10m $(packages . | grep -vE '/e2e/(scenario|defect|interop|peers)$')
 }
 
 stage_fuzz() {
@@ -89,7 +89,7 @@ stage_fuzz() {
 }
 
 stage_deploy() { GOWORK=off go_test deploy -C scripts/tools/deploycheck -count=1 .; }
-stage_scenario() { go_test scenario -timeout 15m ./services/e2e/scenario; }
+stage_scenario() { go_test scenario -timeout 15m ./services/e2e/scenario ./services/e2e/defect; }
 
 stage_chaos() {
   if $full; then

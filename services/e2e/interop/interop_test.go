@@ -32,8 +32,8 @@ func TestEnginesReadWhatWasSent(t *testing.T) {
 	masking := model.Masking{KeyID: stack.MaskingKeyID, Key: []byte(stack.MaskingKey), Tenant: stack.Tenant}
 	want := newTruth(ledger, masking)
 	commits := readCommits(t, table)
-	if len(commits) < 3 {
-		t.Fatalf("the run made %d commits; as-of and incremental queries need at least 3", len(commits))
+	if len(commits) < 4 {
+		t.Fatalf("the run made %d commits; as-of and incremental queries need at least 4", len(commits))
 	}
 	for _, e := range engines(t, install) {
 		t.Run(e.name, func(t *testing.T) { judge(ctx, t, e, table, want, commits) })

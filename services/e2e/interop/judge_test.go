@@ -77,7 +77,8 @@ var filters = []filter{
 
 // judge asks one engine everything and compares its answers with the truth.
 func judge(ctx context.Context, t *testing.T, e engine, table string, want truth, commits []commit) {
-	first, middle := commits[0], commits[len(commits)/2]
+	// commits[0] is the empty commit of a new table: the first one with rows is commits[1].
+	first, middle := commits[1], commits[len(commits)/2]
 	queries := []query{
 		{ID: "snapshot", Path: table, Type: "snapshot"},
 		{ID: "as-of", Path: table, Type: "snapshot", AsOf: middle.instant},

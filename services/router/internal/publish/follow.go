@@ -156,14 +156,15 @@ func (p *Producer) createTopics(client sarama.Client) error {
 		return fmt.Errorf("find controller: %w", err)
 	}
 	c := p.p.CreateTopics
-	req := &sarama.CreateTopicsRequest{Version: 1, Timeout: 10 * time.Second, TopicDetails: make(map[string]*sarama.TopicDetail)}
+	details := make(map[string]*sarama.TopicDetail)
 	for _, name := range p.p.DeadLetterTopics {
-		req.TopicDetails[name] = &sarama.TopicDetail{NumPartitions: c.DeadLetterPartitions, ReplicationFactor: c.ReplicationFactor}
+		details[name] = &sarama.TopicDetail{NumPartitions: c.DeadLetterPartitions, ReplicationFactor: c.ReplicationFactor}
 	}
 	for _, name := range p.p.DataTopics {
-		req.TopicDetails[name] = &sarama.TopicDetail{NumPartitions: c.Partitions, ReplicationFactor: c.ReplicationFactor}
+		details[name] = &sarama.TopicDetail{NumPartitions: c.Partitions, ReplicationFactor: c.ReplicationFactor}
 	}
-	resp, err := controller.CreateTopics(req)
+	// The version follows the configured one: Kafka 4 closes the connection on the oldest, which fakes still take.
+	resp, err := controller.CreateTopics(sarama.NewCreateTopicsRequest(client.Config().Version, details, 10*time.Second, false))
 	if err != nil {
 		return fmt.Errorf("create topics: %w", err)
 	}
