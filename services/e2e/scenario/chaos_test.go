@@ -82,6 +82,28 @@ func TestChaosKillOfEachService(t *testing.T) {
 	}
 }
 
+// kill -9 of the broker, the registry and the object store under load: the services wait, and lose and double nothing.
+func TestChaosKillOfEachBackend(t *testing.T) {
+	kills := chaosKills(t)
+	for _, part := range stack.Parts {
+		t.Run(string(part), func(t *testing.T) {
+			w := newWorld(t)
+			s := w.processes(w.options())
+			l := w.send(s, 1500, nil)
+			for i := range kills {
+				l.until(1500 + 173*uint64(i))
+				w.check(w.embedded.Kill(part))
+				if err := w.embedded.Start(w.ctx, part); err != nil {
+					t.Fatal(err)
+				}
+			}
+			l.until(1500)
+			l.finish()
+			w.mustHold(w.verdict(s))
+		})
+	}
+}
+
 // A lake-writer is stopped in its tracks, a successor takes over and commits, and the first wakes up again: it must find out that the table
 // is no longer its own, and write nothing that counts.
 func TestChaosPausedLakeWriterIsFenced(t *testing.T) {

@@ -61,6 +61,7 @@ type world struct {
 	t        *testing.T
 	ctx      context.Context
 	dir      string
+	embedded *stack.Embedded // nil on real servers
 	backends stack.Backends
 	ids      []int
 }
@@ -83,6 +84,7 @@ func (w *world) startBackends() {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { w.check(embedded.Stop()) })
+	w.embedded = embedded
 	w.use(embedded.Backends)
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/playhead-pipeline/playhead/services/e2e/child"
@@ -33,10 +34,25 @@ type S3 struct {
 	Folder                                 string // holds the buckets
 }
 
+// Part names one process of an embedded stack.
+type Part string
+
+// The parts.
+const (
+	Broker      Part = "broker"
+	Registry    Part = "registry"
+	ObjectStore Part = "objectstore"
+)
+
+// Parts lists the parts in the order in which they start.
+var Parts = []Part{Broker, Registry, ObjectStore}
+
 // Embedded is the broker, registry and object store of a machine that has only Go, as child processes.
 type Embedded struct {
 	Backends
-	parts []*child.Process
+	dir   string
+	ports map[Part]int
+	parts map[Part]*child.Process
 }
 
 // StartEmbedded starts the three parts with their state below dir. A second start on the same dir goes on with that state; ports are
@@ -50,13 +66,12 @@ func StartEmbedded(ctx context.Context, dir string) (*Embedded, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Embedded{}
-	for i, role := range []string{"broker", "registry", "objectstore"} {
-		part, err := startRole(ctx, dir, role, ports[i])
-		if err != nil {
+	e := &Embedded{dir: dir, ports: map[Part]int{}, parts: map[Part]*child.Process{}}
+	for i, part := range Parts {
+		e.ports[part] = ports[i]
+		if err := e.Start(ctx, part); err != nil {
 			return nil, errors.Join(err, e.Stop())
 		}
-		e.parts = append(e.parts, part)
 	}
 	e.Backends = Backends{
 		Kafka:    []string{address(ports[0])},
@@ -69,27 +84,35 @@ func StartEmbedded(ctx context.Context, dir string) (*Embedded, error) {
 	return e, nil
 }
 
-func startRole(ctx context.Context, dir, role string, port int) (*child.Process, error) {
+// Start starts a part that does not run, on the port that it always has, and waits until it accepts connections.
+func (e *Embedded) Start(ctx context.Context, part Part) error {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, fmt.Errorf("find this program: %w", err)
+		return fmt.Errorf("find this program: %w", err)
 	}
-	env := []string{roleVariable + "=" + role, dirVariable + "=" + filepath.Join(dir, role), portVariable + "=" + strconv.Itoa(port)}
-	part, err := child.Start(role, filepath.Join(dir, "logs"), env, self)
+	role, port := string(part), e.ports[part]
+	env := []string{roleVariable + "=" + role, dirVariable + "=" + filepath.Join(e.dir, role), portVariable + "=" + strconv.Itoa(port)}
+	process, err := child.Start(role, filepath.Join(e.dir, "logs"), env, self)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := part.Ready(ctx, child.Dial(address(port))); err != nil {
-		return nil, errors.Join(err, part.Stop())
+	if err := process.Ready(ctx, child.Dial(address(port))); err != nil {
+		return errors.Join(err, process.Stop())
 	}
-	return part, nil
+	e.parts[part] = process
+	return nil
 }
+
+// Kill ends a part as a crash would, and Start begins it anew with the state that it left.
+func (e *Embedded) Kill(part Part) error { return e.parts[part].Kill() }
 
 // Stop ends the parts, newest first; their state stays.
 func (e *Embedded) Stop() error {
 	var errs []error
-	for i := len(e.parts) - 1; i >= 0; i-- {
-		errs = append(errs, e.parts[i].Stop())
+	for _, part := range slices.Backward(Parts) {
+		if process := e.parts[part]; process != nil {
+			errs = append(errs, process.Stop())
+		}
 	}
 	return errors.Join(errs...)
 }

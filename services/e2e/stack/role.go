@@ -45,9 +45,9 @@ func RunRole() (ran bool, err error) {
 	defer stop()
 	// An interrupt from the terminal reaches the whole foreground group; the parent decides when the parts stop.
 	signal.Ignore(os.Interrupt)
-	run, ok := map[string]func(ctx context.Context, dir string, port int) error{
-		"broker": runBroker, "registry": runRegistry, "objectstore": runObjectStore,
-	}[role]
+	run, ok := map[Part]func(ctx context.Context, dir string, port int) error{
+		Broker: runBroker, Registry: runRegistry, ObjectStore: runObjectStore,
+	}[Part(role)]
 	if !ok {
 		return true, fmt.Errorf("unknown part %q of the embedded stack", role)
 	}

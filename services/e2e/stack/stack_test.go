@@ -38,8 +38,8 @@ func TestEmbeddedKeepsItsState(t *testing.T) {
 	}
 	produce(ctx, t, first.Kafka)
 	refusesStrangers(t, first.S3.Endpoint+"/"+first.S3.Bucket)
-	for _, part := range first.parts {
-		if err := part.Kill(); err != nil {
+	for _, part := range Parts {
+		if err := first.Kill(part); err != nil {
 			t.Fatal(err)
 		}
 	}
