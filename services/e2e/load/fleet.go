@@ -66,7 +66,12 @@ func (f *Fleet) Stop() { f.once.Do(func() { close(f.stop) }) }
 
 // Totals are the fleet's counters.
 type Totals struct {
-	Sent, Acked, Rejected, Resent, Duplicates, Connections uint64
+	Sent        uint64 `json:"sent"`
+	Acked       uint64 `json:"acked"`
+	Rejected    uint64 `json:"rejected"`
+	Resent      uint64 `json:"resent"`
+	Duplicates  uint64 `json:"duplicates"`
+	Connections uint64 `json:"connections"`
 }
 
 // Totals adds up the clients' live counters.

@@ -198,15 +198,19 @@ func (r Report) Print(w io.Writer, format string) error {
 		_, err = fmt.Fprintf(w, "%s\n", text)
 		return err
 	}
+	rate := ""
+	if r.EventsPerSecond > 0 { // of this run; a later judge does not know it
+		rate = fmt.Sprintf(" (%.0f/s, p50 %.1f ms, p99 %.1f ms)", r.EventsPerSecond, r.AckP50Millis, r.AckP99Millis)
+	}
 	_, err := fmt.Fprintf(w, `verdict       %s
 sent          %d events in %d run(s), %d sent again after a broken connection, %d on purpose
-acked         %d (%.0f/s, p50 %.1f ms, p99 %.1f ms)
+acked         %d%s
 rows          %d in %d commits
 dead letters  %d
 lost %d, duplicate %d, phantom %d, corrupt %d, out of order %d, wrong verdicts %d
 table         %s
-`, r.Verdict, r.Sent, r.Runs, r.Resent, r.DuplicatesSent, r.Acked, r.EventsPerSecond, r.AckP50Millis, r.AckP99Millis, r.Rows, r.Commits,
-		r.DeadLetters, r.Lost, r.Duplicate, r.Phantom, r.Corrupt, r.OutOfOrder, r.WrongVerdicts, r.Table)
+`, r.Verdict, r.Sent, r.Runs, r.Resent, r.DuplicatesSent, r.Acked, rate, r.Rows, r.Commits, r.DeadLetters, r.Lost, r.Duplicate, r.Phantom,
+		r.Corrupt, r.OutOfOrder, r.WrongVerdicts, r.Table)
 	for _, problem := range r.Problems {
 		if err == nil {
 			_, err = fmt.Fprintf(w, "problem       %s\n", problem)

@@ -52,14 +52,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := s.fill(); err != nil {
 		return err
 	}
-	result, err := s.verify(ctx)
+	result, runs, err := s.verify(ctx)
 	if err != nil {
 		return err
 	}
 	if s.output == "json" {
 		err = json.NewEncoder(stdout).Encode(result)
 	} else {
-		err = trial.Report{Result: result, Table: s.table}.Print(stdout, s.output)
+		err = trial.Report{Result: result, Table: s.table, Runs: runs}.Print(stdout, s.output)
 	}
 	if err == nil && result.Verdict != "ok" {
 		err = errors.New("the ledger does not hold")
@@ -94,36 +94,38 @@ func (s *settings) fill() error {
 	return nil
 }
 
-func (s *settings) verify(ctx context.Context) (*model.Result, error) {
+// verify returns the verdict and of how many runs it is.
+func (s *settings) verify(ctx context.Context) (*model.Result, int, error) {
 	key := []byte(stack.MaskingKey)
 	if s.keyFile != "" {
 		text, err := os.ReadFile(s.keyFile)
 		if err != nil {
-			return nil, fmt.Errorf("read masking key: %w", err)
+			return nil, 0, fmt.Errorf("read masking key: %w", err)
 		}
 		key = []byte(strings.TrimSpace(string(text)))
 	}
 	ledgers, err := load.LoadLedgers(s.ledgers)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if len(ledgers) == 0 {
-		return nil, fmt.Errorf("there is no ledger in %s", s.ledgers)
+		return nil, 0, fmt.Errorf("there is no ledger in %s", s.ledgers)
 	}
 	brokers := strings.Split(s.kafka, ",")
 	if s.wait > 0 {
 		settled := trial.Settled{Brokers: brokers, Topic: s.topic, Table: s.table, Patience: s.wait}
 		if err := settled.Await(ctx); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
 	ends, err := model.EndOffsets(ctx, brokers, s.topic)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return model.Check(ctx, model.Inputs{
+	result, err := model.Check(ctx, model.Inputs{
 		Ledgers: ledgers, Table: s.table, Partitions: int32(len(ends)),
 		Masking:     model.Masking{KeyID: s.keyID, Key: key, Tenant: s.tenant},
 		DeadLetters: model.KafkaDeadLetters(brokers, s.deadLetters),
 	})
+	return result, len(ledgers), err
 }
