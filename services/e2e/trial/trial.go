@@ -76,6 +76,8 @@ func Send(ctx context.Context, websocket string, l Load) (*load.Ledger, *load.Fl
 			defer grace.Stop()
 		case <-tick.C:
 			if err := fleet.Ledger(false).Save(path); err != nil {
+				cancel()
+				<-done
 				return nil, nil, err
 			}
 			if l.Progress != nil {
