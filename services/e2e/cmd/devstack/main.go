@@ -49,7 +49,7 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 	flags.Float64Var(&s.rate, "rate", 2000, "events a second; 0 is as fast as possible")
 	flags.IntVar(&s.sources, "sources", 4, "WebSocket clients, dealt JSON and Avro in turn")
 	flags.Uint64Var(&s.seed, "seed", 1, "seed of the events")
-	flags.StringVar(&s.dir, "dir", "", "folder for all state; a later run on the same folder goes on with it (default: a temporary one, removed at the end)")
+	flags.StringVar(&s.dir, "dir", "", "folder for all state; a later run on the same folder goes on with it (default: a new temporary one, which is kept to look at)")
 	flags.StringVar(&s.output, "output", "text", "text or json: how the verdict is printed on standard output")
 	flags.BoolVar(&s.serve, "serve", false, "generate nothing, serve until interrupted; addresses are in DIR/endpoints.json")
 	if err := flags.Parse(args); err != nil {
@@ -82,7 +82,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		if s.dir, err = os.MkdirTemp("", "playhead-"); err != nil {
 			return fmt.Errorf("create temporary folder: %w", err)
 		}
-		defer os.RemoveAll(s.dir)
 	}
 	if s.dir, err = filepath.Abs(s.dir); err != nil {
 		return fmt.Errorf("find folder: %w", err)
