@@ -17,7 +17,7 @@ func install(t *testing.T) string {
 	t.Helper()
 	dir := os.Getenv("PLAYHEAD_PEERS")
 	if dir == "" {
-		t.Skip("PLAYHEAD_PEERS is not set: real servers run in the stages peers, chaos and interop of scripts/test.sh")
+		t.Skip("PLAYHEAD_PEERS is not set: real servers run in the stages chaos --full and interop of scripts/test.sh")
 	}
 	return dir
 }
