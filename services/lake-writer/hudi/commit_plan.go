@@ -188,7 +188,7 @@ func planGroup(g Group, slices []fileslice.Slice) (groupPlan, error) {
 		case s.Base.Partition != g.Partition || ok && bucket != g.Bucket:
 		case !ok:
 			return plan, &UnsupportedError{"file id", s.Base.FileID, "the partition holds files that are not of a bucket index"}
-		case s.Logs > 0:
+		case len(s.Logs) > 0:
 			return plan, &UnsupportedError{"file id", s.Base.FileID, "the file group has log files"}
 		case plan.old != nil:
 			return plan, &UnsupportedError{"file id", s.Base.FileID, "two file groups have the same bucket as " + plan.id}

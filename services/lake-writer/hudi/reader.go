@@ -104,7 +104,7 @@ func (t *Table) scanSlice(ctx context.Context, q Query, slice fileslice.Slice, y
 		yield(Row{}, fmt.Errorf("data file %s: %w", slice.Base.Key(), err))
 		return false
 	}
-	if slice.Logs > 0 && q.Type != ReadOptimized {
+	if len(slice.Logs) > 0 && q.Type != ReadOptimized {
 		return fail(ErrLogFiles)
 	}
 	file, err := t.OpenFile(ctx, slice.Base)

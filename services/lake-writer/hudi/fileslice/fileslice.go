@@ -1,8 +1,9 @@
-// Package fileslice owns the names of base files and the way from a listing and a timeline to the latest file of each file group.
-// It reads no file. Log files are recognized, so that a merge-on-read slice is never mistaken for a complete one.
+// Package fileslice owns the names of base and log files and the way from a listing and a timeline to the latest slice of each file
+// group. It reads no file: which blocks of a log count is for package merge.
 package fileslice
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -99,21 +100,20 @@ func plain(s string) bool {
 	return s != ""
 }
 
-// IsLogFile reports whether a name is of a log file (HoodieLogFile.LOG_FILE_PATTERN, loosely: no log file is missed).
-func IsLogFile(name string) bool {
-	return strings.HasPrefix(name, ".") && strings.Contains(name, ".log.")
-}
-
 // Slice is the state of one file group as of a timeline.
 type Slice struct {
-	Base BaseFile
-	Logs int // log files on top of the base file that a merging reader would have to read
+	Partition, FileID string
+	Base              BaseFile // the zero value when HasBase is false
+	HasBase           bool
+	Logs              []LogFile // what a merging reader reads on top of the base file, in this order
 }
 
 // View is what a listing shows as of a timeline.
 type View struct {
 	Slices   []Slice    // the latest committed slice of each file group, by partition and file id
 	Dangling []BaseFile // base files of instants that have not committed: of attempts under way, or left behind
+	// Unnamed are files that look like log files and have no log file's name; a reader that passed over one might miss rows.
+	Unnamed []string
 }
 
 // Object is a listed object, as far as it matters here.
@@ -122,41 +122,72 @@ type Object struct {
 	Size int64 // bytes
 }
 
-// Latest picks each file group's newest committed base file (AbstractTableFileSystemView.getLatestBaseFiles), leaving out groups
-// that replaced names: file ids by partition which a replacecommit of the timeline took away.
+// Latest picks each file group's newest committed base file (AbstractTableFileSystemView.getLatestFileSlices) and the log files on top of
+// it, leaving out groups that replaced names: file ids by partition which a replacecommit of the timeline took away. Logs that are named
+// after a compaction which has not completed are on top of the slice that it will compact.
 func Latest(objects []Object, t *timeline.Timeline, replaced map[string][]string) View {
-	type group struct{ partition, fileID string }
-	newest := make(map[group]BaseFile)
-	logs := make(map[string]int) // by partition, file id and base instant, as log names of table version 6 carry them
 	var view View
+	groups := make(map[groupID]*Slice)
+	slice := func(partition, id string) *Slice {
+		g := groupID{partition, id}
+		if groups[g] == nil {
+			groups[g] = &Slice{Partition: partition, FileID: id}
+		}
+		return groups[g]
+	}
 	for _, o := range objects {
-		if dir, name := path.Split(o.Key); IsLogFile(name) {
-			logs[dir+logGroup(name)]++ // dir is "" or ends in a slash, as path.Join writes it below
+		if strings.HasPrefix(o.Key, timeline.Folder) {
+			continue
+		}
+		if name := path.Base(o.Key); looksLikeLog(name) {
+			f, err := ParseLogKey(o.Key)
+			if err != nil {
+				view.Unnamed = append(view.Unnamed, o.Key)
+				continue
+			}
+			f.Size = o.Size
+			if !slices.Contains(replaced[f.Partition], f.FileID) {
+				s := slice(f.Partition, f.FileID)
+				s.Logs = append(s.Logs, f)
+			}
 			continue
 		}
 		f, err := ParseKey(o.Key)
-		if err != nil || strings.HasPrefix(o.Key, timeline.Folder) {
+		if err != nil {
 			continue
 		}
 		f.Size = o.Size
-		g := group{f.Partition, f.FileID}
 		switch {
 		case !t.Committed(f.Instant):
 			view.Dangling = append(view.Dangling, f)
 		case slices.Contains(replaced[f.Partition], f.FileID):
-		case newest[g].Instant < f.Instant:
-			newest[g] = f
+		default:
+			if s := slice(f.Partition, f.FileID); !s.HasBase || s.Base.Instant < f.Instant {
+				s.Base, s.HasBase = f, true
+			}
 		}
 	}
-	for _, f := range newest {
-		view.Slices = append(view.Slices, Slice{Base: f, Logs: logs[path.Join(f.Partition, "."+f.FileID+"_"+string(f.Instant))]})
+	for _, s := range groups {
+		s.Logs = slices.DeleteFunc(s.Logs, func(l LogFile) bool { return l.Instant < s.Base.Instant || !seen(t, l) })
+		if !s.HasBase && len(s.Logs) == 0 {
+			continue
+		}
+		slices.SortFunc(s.Logs, compareLogs)
+		view.Slices = append(view.Slices, *s)
 	}
-	slices.SortFunc(view.Slices, func(a, b Slice) int { return strings.Compare(a.Base.Key(), b.Base.Key()) })
+	slices.SortFunc(view.Slices, func(a, b Slice) int {
+		return cmp.Or(strings.Compare(a.Partition, b.Partition), strings.Compare(a.FileID, b.FileID))
+	})
 	return view
 }
 
-// logGroup is the part of a log file's name that names its slice: .<fileId>_<base instant>.
-func logGroup(name string) string {
-	group, _, _ := strings.Cut(name, ".log.")
-	return group
+type groupID struct{ partition, fileID string }
+
+// looksLikeLog is loose, so that no log file is missed, but for those of change data capture.
+func looksLikeLog(name string) bool {
+	return strings.HasPrefix(name, ".") && strings.Contains(name, logMark) && !strings.HasSuffix(name, ".cdc") && !strings.HasSuffix(name, ".crc")
 }
+
+// seen reports whether a log can hold anything as of the timeline. A log's name does not say which commits are in it, so only those that
+// are named after a later instant are left out.
+func seen(t *timeline.Timeline, l LogFile) bool { return l.Instant <= t.Last() }

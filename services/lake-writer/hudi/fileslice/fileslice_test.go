@@ -56,7 +56,7 @@ func TestLatest(t *testing.T) {
 	if want := []string{current, other}; !slices.Equal(got, want) {
 		t.Errorf("slices %q, want %q", got, want)
 	}
-	if view.Slices[0].Logs != 1 || view.Slices[0].Base.Size != 1 || view.Slices[1].Logs != 0 {
+	if len(view.Slices[0].Logs) != 1 || view.Slices[0].Base.Size != 1 || len(view.Slices[1].Logs) != 0 {
 		t.Errorf("slices %+v", view.Slices)
 	}
 	var dangling []string
@@ -69,6 +69,80 @@ func TestLatest(t *testing.T) {
 	if before := fileslice.Latest(objects, tl.Until("20260102000000000"), nil); len(before.Slices) != 2 || before.Slices[1].Base.Key() != gone {
 		t.Errorf("as of the first commit: %+v", before.Slices)
 	}
+}
+
+func TestLogNames(t *testing.T) {
+	t.Parallel()
+	key := "dt=2026-01-01/hr=00/." + id0 + "_20261123045510285.log.12_1-9-1"
+	f, err := fileslice.ParseLogKey(key)
+	want := fileslice.LogFile{
+		Partition: "dt=2026-01-01/hr=00", FileID: id0, Instant: "20261123045510285", Version: 12, Token: fileslice.Token{A: 1, B: 9, C: 1},
+	}
+	if err != nil || f != want || f.Key() != key {
+		t.Errorf("ParseLogKey = %+v, %v", f, err)
+	}
+	for _, name := range []string{
+		"", ".log.1", id0 + "_20261123045510285.log.1_1-0-1", "." + id0 + "_20261123045510285.log.1", "." + id0 + "_20261123045510285.log.0_1-0-1",
+		"." + id0 + "_20261123045510285.log.01_1-0-1", "." + id0 + "_20261123045510285.log.1_1-0-1.cdc", "." + id0 + "_1.log.1_1-0-1",
+		"." + id0 + "_20261123045510285.log.1_1-0", "." + id0 + "_20261123045510285.log.-1_1-0-1",
+	} {
+		if f, err := fileslice.ParseLogName(name); !errors.Is(err, fileslice.ErrLogName) {
+			t.Errorf("ParseLogName(%q) = %+v, %v", name, f, err)
+		}
+	}
+}
+
+func TestLatestOfMergeOnRead(t *testing.T) {
+	t.Parallel()
+	tl := timeline.New([]string{
+		"20260101000000000.deltacommit", "20260102000000000.commit", "20260103000000000.deltacommit", "20260104000000000.compaction.requested",
+	})
+	base := func(id, instant string) string { return "p/" + id + "_0-1-2_" + instant + ".parquet" }
+	log := func(id, instant, version string) string { return "p/." + id + "_" + instant + ".log." + version }
+	keys := []string{
+		base(id0, "20260101000000000"), base(id0, "20260102000000000"), base(id0, "20260104000000000"),
+		log(id0, "20260101000000000", "1_0-1-1"), log(id0, "20260102000000000", "10_0-1-1"), log(id0, "20260102000000000", "9_0-1-1"),
+		log(id0, "20260104000000000", "1_0-1-1"), log(id0, "20260102000000000", "1_0-1-1") + ".cdc",
+		log(id1, "20260101000000000", "2_0-1-1"), log(id1, "20260101000000000", "1_0-1-1"), "p/.x.log.y",
+	}
+	var objects []fileslice.Object
+	for _, k := range keys {
+		objects = append(objects, fileslice.Object{Key: k})
+	}
+	view := fileslice.Latest(objects, tl, nil)
+	if len(view.Slices) != 2 || len(view.Dangling) != 1 || !slices.Equal(view.Unnamed, []string{"p/.x.log.y"}) {
+		t.Fatalf("view %+v", view)
+	}
+	var got []string
+	for _, s := range view.Slices {
+		for _, l := range s.Logs {
+			got = append(got, l.Key())
+		}
+	}
+	if want := []string{keys[5], keys[4], keys[6], keys[9], keys[8]}; !slices.Equal(got, want) {
+		t.Errorf("logs %q, want %q", got, want)
+	}
+	if s := view.Slices[0]; !s.HasBase || s.Base.Key() != keys[1] || s.FileID != id0 || s.Partition != "p" {
+		t.Errorf("slice %+v", s)
+	}
+	if s := view.Slices[1]; s.HasBase || s.FileID != id1 {
+		t.Errorf("slice without base file %+v", s)
+	}
+	before := fileslice.Latest(objects, tl.Until("20260101000000000"), nil)
+	if s := before.Slices[0]; s.Base.Key() != keys[0] || len(s.Logs) != 1 {
+		t.Errorf("as of the first commit: %+v", s)
+	}
+}
+
+// FuzzParseLogKey: a key that parses is the key that is written.
+func FuzzParseLogKey(f *testing.F) {
+	f.Add("dt=2026-01-01/hr=00/." + id0 + "_20261123045510285.log.1_1-9-1")
+	f.Add("._20261123045510.log.9_0-0-0")
+	f.Fuzz(func(t *testing.T, key string) {
+		if file, err := fileslice.ParseLogKey(key); err == nil && file.Key() != key {
+			t.Errorf("%q became %q", key, file.Key())
+		}
+	})
 }
 
 // FuzzParseKey: a key that parses is the key that is written.

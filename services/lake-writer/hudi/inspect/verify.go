@@ -146,8 +146,8 @@ func (v *verifier) placement(context.Context) error {
 	for _, s := range v.view.Slices {
 		key := s.Base.Key()
 		shown[key] = true
-		if s.Logs > 0 {
-			v.fault(key, "%d log files on a copy-on-write file group", s.Logs)
+		if len(s.Logs) > 0 {
+			v.fault(key, "%d log files on a copy-on-write file group", len(s.Logs))
 		}
 		wanted, known := v.last[path.Join(s.Base.Partition, s.Base.FileID)]
 		switch {
