@@ -144,6 +144,9 @@ func (w *Writer) planGroups(ctx context.Context, tl *timeline.Timeline, groups [
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := w.mu.committed.follow(ctx, w.table, tl); err != nil {
+		return nil, nil, err
+	}
 	for _, partition := range slices.Sorted(maps.Keys(byPartition)) {
 		objects, hasMetafile, err := w.listPartition(ctx, partition)
 		if err != nil {
@@ -153,6 +156,9 @@ func (w *Writer) planGroups(ctx context.Context, tl *timeline.Timeline, groups [
 			newPartitions = append(newPartitions, partition)
 		}
 		view := fileslice.Latest(objects, tl, replaced)
+		if err := w.checkPresent(partition, objects); err != nil {
+			return nil, nil, err
+		}
 		if err := w.sweepOrphans(ctx, view.Dangling); err != nil {
 			return nil, nil, err
 		}
@@ -165,6 +171,24 @@ func (w *Writer) planGroups(ctx context.Context, tl *timeline.Timeline, groups [
 		}
 	}
 	return plans, newPartitions, nil
+}
+
+// checkPresent makes sure that the newest files of all groups of a partition are there. An attempt rewrites some of them, but a file that
+// vanished says that something is wrong with the partition.
+func (w *Writer) checkPresent(partition string, objects []fileslice.Object) error {
+	present := make(map[string]bool, len(objects))
+	for _, o := range objects {
+		present[o.Key] = true
+	}
+	for id := range w.mu.committed.groups {
+		if id.partition != partition {
+			continue
+		}
+		if err := w.mu.committed.check(id, present); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *Writer) listPartition(ctx context.Context, partition string) (objects []fileslice.Object, hasMetafile bool, err error) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storagetest"
@@ -242,5 +243,49 @@ func TestHostileMarkers(t *testing.T) {
 	}
 	if slices.Contains(after, own) {
 		t.Errorf("%s is left", own)
+	}
+}
+
+// TestVanishedFile: a commit does not go on from an older file when the newest was deleted behind the table's back.
+func TestVanishedFile(t *testing.T) {
+	t.Parallel()
+	store, opts := storage.NewMem(), protoOptions()
+	table, err := Create(t.Context(), store, protoConfig, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := table.Acquire(t.Context(), "first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from := range int64(2) {
+		if _, err := w.Commit(t.Context(), protoRequest(4*from, 4*from+4)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var newest string
+	for info, err := range store.List(t.Context(), "day=0/") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f, err := fileslice.ParseKey(info.Key); err == nil && f.Instant == w.Head().Instant {
+			newest = info.Key
+		}
+	}
+	if err := store.Delete(t.Context(), newest); err != nil {
+		t.Fatal(err)
+	}
+	successor, err := table.Acquire(t.Context(), "second")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = successor.Commit(t.Context(), protoRequest(8, 12))
+	if lost, ok := errors.AsType[*LostFileError](err); !ok || lost.Key != newest || lost.Instant != w.Head().Instant {
+		t.Errorf("commit on a table without %s: %v", newest, err)
+	}
+	other := protoRequest(8, 12)
+	other.Groups = slices.DeleteFunc(other.Groups, func(g Group) bool { return g.Partition == "day=0" })
+	if _, err := successor.Commit(t.Context(), other); err != nil {
+		t.Errorf("commit to another partition: %v", err)
 	}
 }

@@ -61,6 +61,7 @@ type Writer struct {
 		sync.Mutex
 		head      txn.Stored // as last seen
 		undecided *attempt   // its commit may or may not have happened
+		committed committedFiles
 	}
 }
 
@@ -93,6 +94,7 @@ func (w *Writer) Redo(ctx context.Context) error {
 // request, is left out and counted: the first one wins. Errors:
 //   - ErrFenced: another owner took over; nothing of this commit is or will be visible,
 //   - ErrConflict, ErrInvalid, *SchemaError, *UnsupportedError: nothing was written,
+//   - *LostFileError: a file of the table is gone; nothing was written, and nothing will be until somebody looks,
 //   - ErrUnknownOutcome: see Resolve; until then every Commit answers so,
 //   - others: nothing happened, the same request may be repeated.
 func (w *Writer) Commit(ctx context.Context, req CommitRequest) (*CommitResult, error) {
