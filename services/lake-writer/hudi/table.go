@@ -15,16 +15,26 @@ import (
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/txn"
 )
 
+// TableType is how a table takes updates.
+type TableType string
+
+// The types, as hoodie.properties has them.
+const (
+	CopyOnWrite TableType = "COPY_ON_WRITE" // a commit rewrites the base files that it touches
+	MergeOnRead TableType = "MERGE_ON_READ" // a commit adds log files, which readers merge and compaction folds in
+)
+
 // TableConfig describes a table to create.
 type TableConfig struct {
 	Database, Name        string
-	RecordKeyFields       []string // two or more: the texts of a complex key
-	PartitionFields       []string // none for a table without partitions
-	OrderingField         string   // of two rows of one key, readers of other table types keep the one where it is greater
-	HiveStylePartitioning bool     // a=1/b=2, else 1/2
-	Buckets               int      // file groups per partition; cannot change later
-	BucketField           string   // the record key field that decides the bucket
-	Schema                string   // Avro record, every field nullable, without meta columns
+	Type                  TableType // "": CopyOnWrite
+	RecordKeyFields       []string  // two or more: the texts of a complex key
+	PartitionFields       []string  // none for a table without partitions
+	OrderingField         string    // of two rows of one key, readers of other table types keep the one where it is greater
+	HiveStylePartitioning bool      // a=1/b=2, else 1/2
+	Buckets               int       // file groups per partition; cannot change later
+	BucketField           string    // the record key field that decides the bucket
+	Schema                string    // Avro record, every field nullable, without meta columns
 }
 
 // Table is an open table. It holds no state of the store but hoodie.properties as it was when opened.
@@ -93,6 +103,22 @@ func (t *Table) Properties() map[string]string {
 		c[k] = v
 	}
 	return c
+}
+
+// Type is how the table takes updates.
+func (t *Table) Type() TableType {
+	if t.props[meta.TableType] == string(MergeOnRead) {
+		return MergeOnRead
+	}
+	return CopyOnWrite
+}
+
+// commitAction is the action of the table's ordinary commits.
+func (t *Table) commitAction() timeline.Action {
+	if t.Type() == MergeOnRead {
+		return timeline.DeltaCommit
+	}
+	return timeline.Commit
 }
 
 // Head is the table's HEAD: owner, offsets and the last commit of this library. A table that this library does not write has none.

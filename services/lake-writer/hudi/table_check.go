@@ -31,12 +31,14 @@ var readRules = []rule{
 
 // writeRules are what writing relies on beyond them.
 var writeRules = []rule{
-	{meta.TableType, []string{"COPY_ON_WRITE"}, "only copy-on-write tables can be written yet"},
+	{meta.PayloadClass, []string{"", defaultPayload}, "only merging by the ordering field is supported"},
 	{meta.KeyGeneratorClass, []string{"", complexKeyGenerator}, "only the complex key generator is supported"},
 	{meta.KeyGeneratorType, []string{"", "COMPLEX"}, "only the complex key generator is supported"},
 	{meta.URLEncode, []string{"", "false"}, "encoded partition paths are not supported"},
 	{meta.TimelineTimezone, []string{"", "UTC"}, "only UTC instants can be written"},
 }
+
+const defaultPayload = "org.apache.hudi.common.model.DefaultHoodieRecordPayload"
 
 const complexKeyGenerator = "org.apache.hudi.keygen.ComplexKeyGenerator"
 

@@ -56,6 +56,8 @@ func (c TableConfig) check() error {
 	switch {
 	case c.Name == "" || strings.ContainsAny(c.Database+c.Name, "/\\ \t\r\n."):
 		return invalid("table name %q.%q", c.Database, c.Name)
+	case c.Type != "" && c.Type != CopyOnWrite && c.Type != MergeOnRead:
+		return invalid("table type %q", c.Type)
 	case len(c.RecordKeyFields) < 2:
 		return invalid("%d record key fields, want two or more", len(c.RecordKeyFields))
 	case len(c.PartitionFields) == 0:
@@ -79,6 +81,9 @@ func (t *Table) settleNote(ctx context.Context, cfg TableConfig) (tableNote, err
 		Format: meta.TableNoteFormat, Database: cfg.Database, Name: cfg.Name, RecordKeyFields: cfg.RecordKeyFields,
 		PartitionFields: cfg.PartitionFields, OrderingField: cfg.OrderingField, HiveStyle: cfg.HiveStylePartitioning,
 		Buckets: cfg.Buckets, BucketField: cfg.BucketField, Schema: cfg.Schema,
+	}
+	if cfg.Type == MergeOnRead { // notes of before there was a choice have no type
+		want.Type = string(cfg.Type)
 	}
 	have, err := loadNote(ctx, t.store)
 	if err == nil {
@@ -156,6 +161,9 @@ func (t *Table) createHead(ctx context.Context, note tableNote) (txn.Stored, err
 		Format: txn.FormatVersion, WriteID: id, CommitID: id, History: []string{id},
 		Instant: timeline.At(now), Action: timeline.Commit, CompletedAt: now.UTC(),
 	}
+	if TableType(note.Type) == MergeOnRead {
+		h.Action = timeline.DeltaCommit
+	}
 	text, err := meta.CommitNote{CommitID: id, CompletedMillis: now.UnixMilli()}.Encode()
 	if err != nil {
 		return txn.Stored{}, err
@@ -170,6 +178,9 @@ func (t *Table) createHead(ctx context.Context, note tableNote) (txn.Stored, err
 	return txn.Create(ctx, t.store, h)
 }
 
+// eventTimeStrategy is the id of merging by the ordering field (HoodieRecordMerger.EVENT_TIME_BASED_MERGE_STRATEGY_UUID).
+const eventTimeStrategy = "eeb8d96f-b1e4-49fd-bbf8-28ac514178e5"
+
 // putProperties makes the place a table for everybody else, with the keys that Hudi 0.15 writes and 0.15 to 1.2 read.
 func (t *Table) putProperties(ctx context.Context, n tableNote) error {
 	p := meta.Properties{
@@ -177,9 +188,11 @@ func (t *Table) putProperties(ctx context.Context, n tableNote) error {
 		meta.TimelineLayout: "1", meta.TimelineTimezone: "UTC", meta.ArchiveFolder: "archived",
 		meta.RecordKeyFields: strings.Join(n.RecordKeyFields, ","), meta.PartitionFields: strings.Join(n.PartitionFields, ","),
 		meta.PrecombineField: n.OrderingField, meta.KeyGeneratorClass: complexKeyGenerator,
-		meta.PayloadClass: "org.apache.hudi.common.model.DefaultHoodieRecordPayload",
-		meta.HiveStyle:    fmt.Sprint(n.HiveStyle), meta.URLEncode: "false", meta.DropPartitionColumns: "false",
+		meta.PayloadClass: defaultPayload, meta.HiveStyle: fmt.Sprint(n.HiveStyle), meta.URLEncode: "false", meta.DropPartitionColumns: "false",
 		meta.PopulateMetaFields: "true", meta.BaseFileFormat: "PARQUET", meta.CreateSchema: n.Schema,
+	}
+	if TableType(n.Type) == MergeOnRead {
+		p[meta.TableType], p[meta.MergerStrategy] = string(MergeOnRead), eventTimeStrategy
 	}
 	p[meta.Checksum] = p.TableChecksum()
 	data := p.Encode("Properties saved on", t.options.now())

@@ -15,6 +15,7 @@ type MarkerKind string
 const (
 	MarkerCreate MarkerKind = "CREATE" // the group's first base file
 	MarkerMerge  MarkerKind = "MERGE"  // a rewrite of the group's base file
+	MarkerAppend MarkerKind = "APPEND" // a log file, up to table version 6; from version 8 on that is CREATE too
 )
 
 // MarkerType is the content of MARKERS.type for markers that are lists.

@@ -45,6 +45,7 @@ const (
 	BaseFileFormat             = "hoodie.table.base.file.format"
 	TableFormat                = "hoodie.table.format"
 	PayloadClass               = "hoodie.compaction.payload.class"
+	MergerStrategy             = "hoodie.compaction.record.merger.strategy"
 	CDCEnabled                 = "hoodie.table.cdc.enabled"
 	BootstrapBasePath          = "hoodie.bootstrap.base.path"
 	MetafileBaseFormat         = "hoodie.partition.metafile.use.base.format"

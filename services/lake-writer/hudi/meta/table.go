@@ -24,7 +24,8 @@ type TableNote struct {
 	HiveStyle       bool     `json:"hive_style_partitioning"`
 	Buckets         int      `json:"buckets"`
 	BucketField     string   `json:"bucket_field"`
-	Schema          string   `json:"schema"` // of the creation
+	Schema          string   `json:"schema"`         // of the creation
+	Type            string   `json:"type,omitempty"` // as in hoodie.properties; empty is COPY_ON_WRITE
 }
 
 // ErrTableNote: bytes are no table note.
