@@ -160,37 +160,53 @@ func decompress(offset int64, src []byte, size int64, codec Codec) ([]byte, erro
 	return out.Bytes(), nil
 }
 
-// encodeBlock is a block as it is in the file. Checksums are always there, but without the HBase dialect they are zero and of no type.
-func encodeBlock(magic string, payload []byte, previous int64, o Options) ([]byte, error) {
-	var out bytes.Buffer
-	out.Write(make([]byte, headerBytes))
-	if o.Codec == Gzip {
-		zw := gzip.NewWriter(&out)
-		if _, err := zw.Write(payload); err != nil {
-			return nil, err
-		}
-		if err := zw.Close(); err != nil {
-			return nil, err
-		}
-	} else {
-		out.Write(payload)
+// encoder makes blocks as they are in a file. Its memory is used again by the next block.
+type encoder struct {
+	codec Codec
+	sums  bool // with CRC32C; without, the sums are there, but zero and of no type
+	zw    *gzip.Writer
+	out   bytes.Buffer
+}
+
+func (e *encoder) compress(payload []byte) error {
+	if e.codec == None {
+		_, err := e.out.Write(payload)
+		return err
 	}
-	body := out.Bytes()
-	sums := 4 * ((len(body) + bytesPerChecksum - 1) / bytesPerChecksum)
+	if e.zw == nil {
+		e.zw = gzip.NewWriter(&e.out)
+	} else {
+		e.zw.Reset(&e.out)
+	}
+	if _, err := e.zw.Write(payload); err != nil {
+		return err
+	}
+	return e.zw.Close()
+}
+
+// block encodes one block; the result is valid until the next call.
+func (e *encoder) block(magic string, payload []byte, previous int64) ([]byte, error) {
+	e.out.Reset()
+	e.out.Write(make([]byte, headerBytes))
+	if err := e.compress(payload); err != nil {
+		return nil, err
+	}
+	size := e.out.Len()
+	sums := 4 * ((size + bytesPerChecksum - 1) / bytesPerChecksum)
+	e.out.Write(make([]byte, sums))
+	body := e.out.Bytes()
 	copy(body, magic)
-	binary.BigEndian.PutUint32(body[8:], uint32(len(body)-headerBytes+sums))
+	binary.BigEndian.PutUint32(body[8:], uint32(len(body)-headerBytes))
 	binary.BigEndian.PutUint32(body[12:], uint32(len(payload)))
 	binary.BigEndian.PutUint64(body[16:], uint64(previous))
 	binary.BigEndian.PutUint32(body[25:], bytesPerChecksum)
-	binary.BigEndian.PutUint32(body[29:], uint32(len(body)))
-	if o.Dialect != HBase {
-		return append(body, make([]byte, sums)...), nil
+	binary.BigEndian.PutUint32(body[29:], uint32(size))
+	if !e.sums {
+		return body, nil
 	}
 	body[24] = checksumCRC32C
-	for data := body; len(data) > 0; {
-		n := min(bytesPerChecksum, len(data))
-		body = binary.BigEndian.AppendUint32(body, crc32.Checksum(data[:n], castagnoli))
-		data = data[n:]
+	for from, at := 0, size; from < size; from, at = from+bytesPerChecksum, at+4 {
+		binary.BigEndian.PutUint32(body[at:], crc32.Checksum(body[from:min(from+bytesPerChecksum, size)], castagnoli))
 	}
 	return body, nil
 }

@@ -47,6 +47,7 @@ type Options struct {
 type Writer struct {
 	dst     io.Writer
 	options Options
+	encoder encoder
 	offset  int64
 	last    map[string]int64 // offset of the newest block by magic, which HBase links backwards
 	err     error            // the first failure; nothing is written behind it
@@ -69,7 +70,7 @@ type Writer struct {
 func NewWriter(dst io.Writer, o Options) *Writer {
 	o.BlockBytes = cmp.Or(o.BlockBytes, defaultBlockBytes)
 	return &Writer{
-		dst: dst, options: o, last: make(map[string]int64), metas: make(map[string][]byte), info: make(map[string][]byte),
+		dst: dst, options: o, encoder: encoder{codec: o.Codec, sums: o.Dialect == HBase}, last: make(map[string]int64), metas: make(map[string][]byte), info: make(map[string][]byte),
 		firstData: -1, lastData: -1,
 	}
 }
@@ -110,7 +111,10 @@ func (w *Writer) Append(key, value []byte) error {
 	w.data = append(w.data, 0)
 	w.lastKey = append(w.lastKey[:0], key...)
 	w.entries++
-	w.keyBytes += int64(2 + len(key) + len(cellTail))
+	w.keyBytes += int64(len(key))
+	if w.options.Dialect == HBase {
+		w.keyBytes += int64(2 + len(cellTail))
+	}
 	w.valueBytes += int64(len(value))
 	return nil
 }
@@ -211,7 +215,7 @@ func (w *Writer) block(magic string, payload []byte) (indexEntry, error) {
 		previous = before
 	}
 	e := indexEntry{offset: w.offset}
-	body, err := encodeBlock(magic, payload, previous, w.options)
+	body, err := w.encoder.block(magic, payload, previous)
 	if err != nil {
 		w.err = fmt.Errorf("compress block %s: %w", magic, err)
 		return e, w.err
@@ -236,9 +240,11 @@ func (w *Writer) infoPayload() []byte {
 		return binary.BigEndian.AppendUint32(nil, uint32(total/max(w.entries, 1)))
 	}
 	info := maps.Clone(w.info)
-	info[infoLastKey] = nil
-	if w.entries > 0 {
+	switch {
+	case w.entries > 0:
 		info[infoLastKey] = w.fullKey(w.lastKey)
+	case w.options.Dialect == Native: // HBase leaves it out of an empty file
+		info[infoLastKey] = nil
 	}
 	info[infoAvgKey] = average(w.keyBytes)
 	info[infoAvgValue] = average(w.valueBytes)
