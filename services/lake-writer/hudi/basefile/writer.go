@@ -115,21 +115,31 @@ func NewWriter(out io.Writer, cfg Config) (*Writer, error) {
 	if w.avroSchema, err = WithMetaFields(cfg.TableSchema); err != nil {
 		return nil, fmt.Errorf("table schema: %w", err)
 	}
+	w.cfg.WriterSchemas = nil
 	for i, text := range cfg.WriterSchemas {
-		t, err := parseSchema(text)
-		if err != nil {
+		if err := w.addProgram(text, parseSchema); err != nil {
 			return nil, fmt.Errorf("writer schema %d: %w", i, err)
 		}
-		program, err := compile(t, w.layout)
-		if err != nil {
-			return nil, fmt.Errorf("writer schema %d: %w", i, err)
-		}
-		w.programs = append(w.programs, program)
 	}
 	w.leaves = w.layout.leaves()
 	w.batch.columns = make([][]parquet.Value, len(w.leaves))
 	w.open()
 	return w, nil
+}
+
+// addProgram compiles a writer schema, so that records may name its index.
+func (w *Writer) addProgram(text string, parse func(string) (*avroType, error)) error {
+	t, err := parse(text)
+	if err != nil {
+		return err
+	}
+	program, err := compile(t, w.layout)
+	if err != nil {
+		return err
+	}
+	w.programs = append(w.programs, program)
+	w.cfg.WriterSchemas = append(w.cfg.WriterSchemas, text)
+	return nil
 }
 
 func (w *Writer) open() {
@@ -157,6 +167,15 @@ const (
 
 // Append shreds one record into the columns. After a *RecordError nothing of the record is in the file, and the writer goes on.
 func (w *Writer) Append(rec Record) error {
+	if err := w.appendRow(rec, w.cfg.CommitTime, ""); err != nil {
+		return err
+	}
+	w.appended++
+	return w.flushFull()
+}
+
+// appendRow adds a row to the batch. Without a sequence number it gets the next one.
+func (w *Writer) appendRow(rec Record, commitTime, seqno string) error {
 	if err := w.usable(); err != nil {
 		return err
 	}
@@ -174,12 +193,21 @@ func (w *Writer) Append(rec Record) error {
 		b.truncate(b.rows)
 		return err
 	}
-	b.columns[leafRecordKey] = append(b.columns[leafRecordKey], text(w.keep([]byte(rec.Key)), leafRecordKey))
-	b.columns[leafCommitSeqno] = append(b.columns[leafCommitSeqno], text(w.seqno(), leafCommitSeqno))
+	number := w.keep([]byte(seqno))
+	if seqno == "" {
+		number = w.seqno()
+	}
+	for leaf, value := range [][]byte{leafCommitTime: w.keep([]byte(commitTime)), leafCommitSeqno: number, leafRecordKey: w.keep([]byte(rec.Key))} {
+		b.columns[leaf] = append(b.columns[leaf], text(value, leaf))
+	}
 	w.keys.add(rec.Key)
 	b.rows++
-	w.appended++
-	if b.rows == batchRows || len(b.arena) >= batchBytes {
+	return nil
+}
+
+// flushFull hands the batch on when it is large enough.
+func (w *Writer) flushFull() error {
+	if w.batch.rows == batchRows || len(w.batch.arena) >= batchBytes {
 		return w.flushBatch()
 	}
 	return nil
@@ -215,8 +243,6 @@ func (w *Writer) flushBatch() error {
 	for leaf, values := range b.columns {
 		var err error
 		switch leaf {
-		case leafCommitTime:
-			err = w.writeConstant(leaf, w.cfg.CommitTime, b.rows)
 		case leafPartitionPath:
 			err = w.writeConstant(leaf, w.cfg.PartitionPath, b.rows)
 		case leafFileName:
