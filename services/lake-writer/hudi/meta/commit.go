@@ -29,8 +29,12 @@ type Commit struct {
 	PartitionToReplaceFileIDs map[string][]string    `json:"partitionToReplaceFileIds,omitempty"`
 }
 
-// OperationUpsert is the operation of every commit of this library: records go to their groups by key.
-const OperationUpsert = "UPSERT"
+// Operations that this library writes or decides by (WriteOperationType).
+const (
+	OperationUpsert  = "UPSERT"  // every commit and log append of this library: records go to their groups by key
+	OperationCompact = "COMPACT" // of a completed compaction, whose commit is also Compacted
+	OperationCluster = "CLUSTER" // of a completed clustering
+)
 
 // WriteStat says what a commit did to one file group (HoodieWriteStat). Path is relative to the table's base path.
 // In the workload profile of an inflight file Path and PartitionPath are null.
@@ -58,6 +62,21 @@ type WriteStat struct {
 	MinEventTime                 *int64           `json:"minEventTime"`
 	MaxEventTime                 *int64           `json:"maxEventTime"`
 	RuntimeStats                 *RuntimeStats    `json:"runtimeStats"`
+	*LogStat                                      // of a log append; nil for a base file
+}
+
+// LogStat is what a log append adds to its WriteStat (HoodieDeltaWriteStat), whose Path then names the log file.
+type LogStat struct {
+	LogVersion   int          `json:"logVersion"` // of the file's name
+	LogOffset    int64        `json:"logOffset"`  // at which the append began; 0 for a new file
+	BaseFile     string       `json:"baseFile"`   // name in the partition; "" for a slice without a base file
+	LogFiles     []string     `json:"logFiles"`   // names of the slice's log files up to and including this one
+	RecordsStats RecordsStats `json:"recordsStats"`
+}
+
+// RecordsStats is Hudi 0.15's place for column statistics of a log, which it leaves empty unless its metadata table indexes them.
+type RecordsStats struct {
+	Val json.RawMessage `json:"val"`
 }
 
 // RuntimeStats are durations in milliseconds.

@@ -94,7 +94,7 @@ func TestChecksum(t *testing.T) {
 // TestCommitsOfHudi: every field that Hudi 0.15 writes survives, by name and value.
 func TestCommitsOfHudi(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"v6-cow-015.commit", "v6-cow-015.inflight", "v6-cow-015.replacecommit"} {
+	for _, name := range []string{"v6-cow-015.commit", "v6-cow-015.inflight", "v6-cow-015.replacecommit", "v6-mor-015.deltacommit", "v6-mor-015.compaction.commit"} {
 		original := golden(t, name)
 		c, err := meta.ParseCommit(original)
 		if err != nil {
