@@ -70,12 +70,11 @@ func (p *pairing) pair(to, from *layout, levels []int, def int) error {
 	case from.optional:
 		levels = add(levels, notNull)
 	}
-	widen := from.scalar == scalar{kind: kindInt} && to.scalar == scalar{kind: kindLong}
-	if from.leaf() != to.leaf() || !widen && !sameValues(from.scalar, to.scalar) {
-		return &SchemaError{to.path, fmt.Sprintf("the older file has a %s, the table a %s", from.scalar, to.scalar)}
+	if err := checkSame(to, from); err != nil {
+		return err
 	}
 	if to.leaf() {
-		p.sources[to.lo] = source{leaf: from.lo, levels: add(levels, def), widen: widen, maxRep: to.rep}
+		p.sources[to.lo] = source{leaf: from.lo, levels: add(levels, def), widen: widens(from.scalar, to.scalar), maxRep: to.rep}
 		return nil
 	}
 	if to.kind == kindRecord {
@@ -88,6 +87,19 @@ func (p *pairing) pair(to, from *layout, levels []int, def int) error {
 		}
 	}
 	return nil
+}
+
+// checkSame refuses two nodes, of the table and of an older file, whose values are not of the same kind. An int may have become a
+// long; a float no double, see compileScalar.
+func checkSame(to, from *layout) error {
+	if from.leaf() == to.leaf() && (widens(from.scalar, to.scalar) || sameValues(from.scalar, to.scalar)) {
+		return nil
+	}
+	return &SchemaError{to.path, fmt.Sprintf("the older file has a %s, the table a %s", from.scalar, to.scalar)}
+}
+
+func widens(from, to scalar) bool {
+	return from == scalar{kind: kindInt} && to == scalar{kind: kindLong}
 }
 
 // sameValues reports whether values of both types have the same bytes and meaning.

@@ -64,8 +64,15 @@ func (l *layout) child(name string) *layout {
 	return nil
 }
 
-// tableLayout lays out the meta columns and the fields of the table schema.
-func tableLayout(table *avroType) (*layout, error) {
+// layouter lays out schemas.
+type layouter struct {
+	reading bool // of a table that others write, too: whatever can be read goes
+}
+
+// tableLayout lays out the meta columns and the fields of the table schema, and refuses what we do not write.
+func tableLayout(table *avroType) (*layout, error) { return layouter{}.table(table) }
+
+func (o layouter) table(table *avroType) (*layout, error) {
 	root := &layout{scalar: scalar{kind: kindRecord}}
 	for _, name := range MetaColumns() {
 		root.children = append(root.children, &layout{name: name, scalar: scalar{kind: kindString}, optional: true})
@@ -80,7 +87,7 @@ func tableLayout(table *avroType) (*layout, error) {
 		if root.child(name) != nil { // a meta column
 			return nil, &SchemaError{f.name, "is the name of a meta column"}
 		}
-		child, err := layoutOf(f.name, f.typ, f.name)
+		child, err := o.layout(f.name, f.typ, f.name)
 		if err != nil {
 			return nil, err
 		}
@@ -90,14 +97,14 @@ func tableLayout(table *avroType) (*layout, error) {
 	return root, nil
 }
 
-func layoutOf(name string, t *avroType, path string) (*layout, error) {
+func (o layouter) layout(name string, t *avroType, path string) (*layout, error) {
 	l := &layout{name: name, scalar: t.scalar, optional: t.nullable()}
 	var parts []avroField
 	switch t.kind {
 	case kindRecord:
 		parts = t.fields
 	case kindArray:
-		if t.items.nullable() {
+		if t.items.nullable() && !o.reading {
 			// Spark's writers refuse an array with a null element (write-old-list-structure), so no row may ever hold one.
 			return nil, &SchemaError{path, "array of nullable items"}
 		}
@@ -105,10 +112,16 @@ func layoutOf(name string, t *avroType, path string) (*layout, error) {
 	case kindMap:
 		parts = []avroField{{"key", &avroType{scalar: scalar{kind: kindString}, nullIndex: -1}}, {"value", t.items}}
 	default:
-		return l, checkColumn(t.scalar, path)
+		if !o.reading {
+			return l, checkColumn(t.scalar, path)
+		}
+		if l.kind == kindEnum {
+			l.kind = kindString
+		}
+		return l, nil
 	}
 	for _, p := range parts {
-		child, err := layoutOf(p.name, p.typ, join(path, p.name))
+		child, err := o.layout(p.name, p.typ, join(path, p.name))
 		if err != nil {
 			return nil, err
 		}
