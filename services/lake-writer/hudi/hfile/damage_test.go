@@ -91,6 +91,21 @@ func TestFlipped(t *testing.T) {
 	})
 }
 
+// TestWrongCount: a file with fewer entries than its trailer says has lost some.
+func TestWrongCount(t *testing.T) {
+	t.Parallel()
+	data := small(t, hfile.Options{})
+	trailer := data[len(data)-4096:]
+	count := bytes.Index(trailer, []byte{7 << 3, 12, 8 << 3, 1})
+	if count < 0 {
+		t.Fatal("the trailer has no count of 12 before one level")
+	}
+	trailer[count+1]++
+	if err := readAll(data); !isCorrupt(err) {
+		t.Errorf("13 entries announced, 12 there: %v", err)
+	}
+}
+
 // TestDeclaredLengths: lengths that the file has no bytes for are refused without the memory for them. Not parallel: it measures.
 func TestDeclaredLengths(t *testing.T) {
 	data := small(t, hfile.Options{Dialect: hfile.Native})

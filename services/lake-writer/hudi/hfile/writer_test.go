@@ -2,6 +2,7 @@ package hfile_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -138,6 +139,31 @@ func TestLikeTheOriginal(t *testing.T) {
 				t.Errorf("version %v", version)
 			}
 		})
+	}
+}
+
+// TestBackLinks: HBase's blocks name the one of their kind before them, and Hudi's do not.
+func TestBackLinks(t *testing.T) {
+	t.Parallel()
+	for dialect, linked := range map[hfile.Dialect]bool{hfile.HBase: true, hfile.Native: false} {
+		data := small(t, hfile.Options{Dialect: dialect, Codec: hfile.None})
+		before := map[string]int64{}
+		blocks := 0
+		for at := int64(0); at < int64(len(data)-4096); blocks++ {
+			header := data[at : at+33]
+			want := int64(-1)
+			if last, ok := before[string(header[:8])]; ok && linked {
+				want = last
+			}
+			if got := int64(binary.BigEndian.Uint64(header[16:])); got != want {
+				t.Errorf("dialect %d: block %s at %d is linked to %d, want %d", dialect, header[:8], at, got, want)
+			}
+			before[string(header[:8])] = at
+			at += 33 + int64(binary.BigEndian.Uint32(header[8:]))
+		}
+		if blocks < 8 {
+			t.Errorf("dialect %d: %d blocks", dialect, blocks)
+		}
 	}
 }
 

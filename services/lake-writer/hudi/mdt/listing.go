@@ -72,7 +72,7 @@ func Files(ctx context.Context, store storage.Store) (Listing, error) {
 	if len(groups) == 0 {
 		return Listing{}, ErrAbsent
 	}
-	m := merger{store: store, data: data, own: own, schemas: make(map[string]*recordSchema), records: make(map[string]map[string]fileInfo)}
+	m := merger{store: store, data: data, own: own, schemas: make(map[string]*recordSchema), records: make(map[string]map[string]int64)}
 	for _, group := range slices.Sorted(maps.Keys(groups)) {
 		if err := m.slice(ctx, latestSlice(groups[group], own)); err != nil {
 			return Listing{}, err
@@ -111,30 +111,22 @@ func latestSlice(files []dataFile, own *instants) slice {
 	return s
 }
 
-// listing is what the merged records say, tombstones left out.
+// listing is what the merged records say.
 func (m *merger) listing() Listing {
 	l := Listing{Files: make(map[string]map[string]int64, len(m.records)), Damaged: m.damaged}
 	for i := range m.own.written {
-		if _, pending := m.data.pending[i]; !pending {
+		if m.counts(i) {
 			l.Instant = max(l.Instant, i)
 		}
 	}
-	for key, infos := range m.records {
-		if key == keyPartitions {
-			for name, info := range infos {
-				if !info.deleted {
-					l.Partitions = append(l.Partitions, partitionOf(name))
-				}
-			}
+	for key, sizes := range m.records {
+		if key != keyPartitions {
+			l.Files[partitionOf(key)] = sizes
 			continue
 		}
-		sizes := make(map[string]int64, len(infos))
-		for name, info := range infos {
-			if !info.deleted {
-				sizes[name] = info.size
-			}
+		for name := range sizes {
+			l.Partitions = append(l.Partitions, partitionOf(name))
 		}
-		l.Files[partitionOf(key)] = sizes
 	}
 	slices.Sort(l.Partitions)
 	return l

@@ -16,8 +16,8 @@ import (
 type merger struct {
 	store     storage.Store
 	data, own *instants
-	schemas   map[string]*recordSchema       // by their text: all blocks of a release share one
-	records   map[string]map[string]fileInfo // by record key
+	schemas   map[string]*recordSchema    // by their text: all blocks of a release share one
+	records   map[string]map[string]int64 // sizes of files by record key and name
 	damaged   []string
 }
 
@@ -173,19 +173,17 @@ func (m *merger) entries(r *hfile.Reader, schemaText string) error {
 }
 
 // combine merges a later record's files into an earlier one's (HoodieTableMetadataUtil.combineFileSystemMetadata): a tombstone takes the
-// file away, or stays when there is none; of two sizes the larger counts, since files only grow and records may come out of order.
-func combine(older, newer map[string]fileInfo) map[string]fileInfo {
+// file away, and of two sizes the larger counts, since files only grow and records may come out of order. Tombstones need not be kept,
+// since nothing older is merged later.
+func combine(older map[string]int64, newer map[string]fileInfo) map[string]int64 {
 	if older == nil {
-		older = make(map[string]fileInfo, len(newer))
+		older = make(map[string]int64, len(newer))
 	}
 	for name, info := range newer {
-		switch old, ok := older[name]; {
-		case ok && info.deleted && !old.deleted:
+		if info.deleted {
 			delete(older, name)
-		case ok && !info.deleted:
-			older[name] = fileInfo{size: max(old.size, info.size)}
-		default:
-			older[name] = info
+		} else {
+			older[name] = max(older[name], info.size)
 		}
 	}
 	return older

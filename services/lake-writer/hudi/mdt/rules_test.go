@@ -1,4 +1,4 @@
-package mdt_test
+package mdt
 
 import (
 	"bytes"
@@ -14,7 +14,6 @@ import (
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/hfile"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/logfile"
-	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/mdt"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storagetest"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
@@ -193,7 +192,7 @@ func TestRules(t *testing.T) {
 			t.own("02.deltacommit").data("02.commit.requested", "02.inflight", "02.commit").log("01", 1, t.block("02", p(b)))
 		}, map[string]int64{"a": 10, "b": 20}},
 		"a savepoint is no pending write": {layout1, func(t table) {
-			t.own("02.deltacommit").data("02.savepoint.inflight", "02.savepoint").log("01", 1, t.block("02", p(b)))
+			t.own("02.deltacommit").data("02.savepoint.inflight").log("01", 1, t.block("02", p(b)))
 		}, map[string]int64{"a": 10, "b": 20}},
 		"an archived one counts": {layout1, func(t table) {
 			t.log("01", 1, t.block("00", p(b)))
@@ -272,10 +271,10 @@ func TestRules(t *testing.T) {
 // TestListing: partitions and names as they come out.
 func TestListing(t *testing.T) {
 	t.Parallel()
-	tb := newTable(t, 1).own("01.deltacommit", "02.deltacommit").data("02.commit", "02.inflight")
+	tb := newTable(t, 1).own("01.deltacommit", "02.deltacommit", "03.deltacommit").data("02.commit", "02.inflight", "03.inflight")
 	tb.base("01", partitions(map[string]info{"q": {}, "p": {}, ".": {}, "old": {}}), in(".", map[string]info{"x": size(1)}), in("old", map[string]info{"y": size(2)}))
 	tb.log("01", 1, tb.block("02", partitions(map[string]info{"old": gone}), in("old", map[string]info{"y": gone})))
-	want := mdt.Listing{
+	want := Listing{
 		Partitions: []string{"", "p", "q"},
 		Files:      map[string]map[string]int64{"": {"x": 1}, "old": {}},
 		Instant:    at("02"),
@@ -313,7 +312,7 @@ func TestBroken(t *testing.T) {
 			t.Parallel()
 			tb := newTable(t, 1).own("01.deltacommit")
 			build(tb)
-			if l, err := mdt.Files(t.Context(), tb.store); err == nil || errors.Is(err, mdt.ErrAbsent) {
+			if l, err := Files(t.Context(), tb.store); err == nil || errors.Is(err, ErrAbsent) {
 				t.Errorf("listing %+v, %v", l, err)
 			}
 		})
@@ -335,22 +334,22 @@ func tb1(tb testing.TB, r metadataRecord) logfile.Block { return table{TB: tb}.b
 func TestAbsent(t *testing.T) {
 	t.Parallel()
 	store := storage.NewMem()
-	if _, err := mdt.Files(t.Context(), store); !errors.Is(err, mdt.ErrAbsent) {
+	if _, err := Files(t.Context(), store); !errors.Is(err, ErrAbsent) {
 		t.Errorf("no metadata table: %v", err)
 	}
-	if _, err := mdt.Files(t.Context(), newTable(t, 1).store); !errors.Is(err, mdt.ErrAbsent) {
+	if _, err := Files(t.Context(), newTable(t, 1).store); !errors.Is(err, ErrAbsent) {
 		t.Errorf("no partition of files: %v", err)
 	}
 	for n := 0; ; n++ {
 		failing := storagetest.FailNth(golden(t, "v6-mor-015-meta"), storagetest.Fault{N: n, Err: storagetest.ErrRetryable})
-		_, err := mdt.Files(t.Context(), failing)
+		_, err := Files(t.Context(), failing)
 		if !failing.Fired() {
 			if err != nil || n < 10 {
 				t.Errorf("no fault in %d calls: %v", n, err)
 			}
 			return
 		}
-		if !errors.Is(err, storagetest.ErrRetryable) || errors.Is(err, mdt.ErrAbsent) {
+		if !errors.Is(err, storagetest.ErrRetryable) || errors.Is(err, ErrAbsent) {
 			t.Fatalf("call %d failed: %v", n, err)
 		}
 	}
@@ -358,21 +357,21 @@ func TestAbsent(t *testing.T) {
 
 func TestCompare(t *testing.T) {
 	t.Parallel()
-	l := mdt.Listing{
+	l := Listing{
 		Partitions: []string{"", "p"},
 		Files:      map[string]map[string]int64{"": {"x": 1}, "p": {"a": 10, "b": 20, "c": 30}, "empty": {}},
 	}
 	same := maps.Clone(l.Files)
-	if got := mdt.Compare(l, same); len(got) > 0 {
+	if got := Compare(l, same); len(got) > 0 {
 		t.Errorf("the same: %v", got)
 	}
-	got := mdt.Compare(l, map[string]map[string]int64{"": {"x": 1}, "p": {"a": 10, "b": 21, "d": 5}, "q": {"e": 6}, "r": {}})
-	want := []mdt.Difference{
-		{mdt.WrongSize, "p", "b", 20, 21},
-		{mdt.Extra, "p", "c", 30, 0},
-		{mdt.Missing, "p", "d", 0, 5},
-		{mdt.MissingPartition, "q", "", 0, 0},
-		{mdt.Missing, "q", "e", 0, 6},
+	got := Compare(l, map[string]map[string]int64{"": {"x": 1}, "p": {"a": 10, "b": 21, "d": 5}, "q": {"e": 6}, "r": {}})
+	want := []Difference{
+		{WrongSize, "p", "b", 20, 21},
+		{Extra, "p", "c", 30, 0},
+		{Missing, "p", "d", 0, 5},
+		{MissingPartition, "q", "", 0, 0},
+		{Missing, "q", "e", 0, 6},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("differences %v", got)
