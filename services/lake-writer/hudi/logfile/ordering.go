@@ -86,6 +86,11 @@ func TimestampMicrosOrdering(v int64) Ordering {
 	return Ordering{Kind: OrderingTimestampMicros, number: v}
 }
 
+// LocalDateOrdering is a date as the item of an array, in days since 1970.
+func LocalDateOrdering(days int32) Ordering {
+	return Ordering{Kind: OrderingLocalDate, number: int64(days)}
+}
+
 // ArrayOrdering is the value of several ordering fields, none of them an array (Hudi 1.1 and later).
 func ArrayOrdering(items ...Ordering) Ordering { return Ordering{Kind: OrderingArray, items: items} }
 

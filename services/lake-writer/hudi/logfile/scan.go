@@ -23,8 +23,9 @@ const (
 // ScanOptions say how Scan reads.
 type ScanOptions struct {
 	// SkipCorrupt passes over damaged blocks as Hudi does on file systems that can leave half a block behind: the bytes up to the next
-	// magic, wherever it is, come as one block of type Corrupt. Otherwise damage is a *CorruptError. An object of S3 is whole or not there,
-	// so there damage is never half a block.
+	// magic, wherever it is, come as one block of type Corrupt; so do the first bytes of a magic at the end, which Hudi passes over silently.
+	// Damage within a whole frame stays an error, as it is for Hudi. Otherwise all damage is a *CorruptError: an object of S3 is whole or
+	// not there, so half a block there is no writer's crash.
 	SkipCorrupt bool
 	// MaxBlockBytes bounds the memory for one block; a longer one is an *UnsupportedError. 0 means 512 MiB.
 	MaxBlockBytes int64
@@ -87,7 +88,8 @@ func (s *scanner) next() (*Block, error) {
 }
 
 // frameDamage is Hudi's test of a block before any of it is read (HoodieLogFileReader.isBlockCorrupted): the reverse pointer must agree
-// with the length, and a magic or the end of the file must follow. Less than a magic at the end counts as the end.
+// with the length, and a magic or the end of the file must follow. Less than a magic at the end counts as the end. Hudi cuts the length to 32
+// bits before it tests; here a length that needs more is damage.
 func (s *scanner) frameDamage(length int64) (string, error) {
 	start := s.pos + int64(prefixBytes)
 	switch {
@@ -174,6 +176,9 @@ func (s *scanner) block(length int64) (*Block, error) {
 		return nil, c.err
 	case b.ContentLength < 0 || b.ContentLength > c.end-c.off-int64(footerBytes):
 		return nil, corrupt(c.off-8, "a content of %d bytes in a block of %d", b.ContentLength, b.Length)
+	}
+	if _, ok := b.RollbackTarget(); kind == Command && !ok {
+		return nil, unsupported(s.pos, "command %q", b.Header[CommandBlockType])
 	}
 	if !s.options.HeadersOnly {
 		b.Content = make([]byte, b.ContentLength)
