@@ -15,6 +15,7 @@ type DeleteRecord struct {
 
 // DeleteBlock is a block that deletes keys (HoodieDeleteBlock, content version 3). All orderings of a block should be of one kind: hudi-rs 0.5
 // refuses a mixture. An empty schema is left out of the header; Hudi needs none, its writers put the table's, with the meta fields.
+// DeleteBlock panics on orderings that the format cannot hold: an array in an array, and a local date outside of one.
 func DeleteBlock(instant timeline.Instant, schema string, records []DeleteRecord) Block {
 	header := map[HeaderKey]string{InstantTime: string(instant)}
 	if schema != "" {

@@ -234,3 +234,17 @@ func TestDeletesDamaged(t *testing.T) {
 		check(what, append(content, body...))
 	}
 }
+
+func TestDeleteBlockPanicsOnWhatTheFormatLacks(t *testing.T) {
+	t.Parallel()
+	for _, o := range []Ordering{LocalDateOrdering(1), ArrayOrdering(ArrayOrdering())} {
+		func() {
+			defer func() {
+				if text, _ := recover().(string); !strings.HasPrefix(text, "logfile: ") {
+					t.Errorf("%+v: panic %q", o, text)
+				}
+			}()
+			DeleteBlock("", "", []DeleteRecord{{Ordering: o}})
+		}()
+	}
+}

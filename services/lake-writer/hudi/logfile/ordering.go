@@ -116,13 +116,28 @@ func (o Ordering) Text() string { return o.text }
 // Items are the values of Array; they are not to be changed.
 func (o Ordering) Items() []Ordering { return o.items }
 
-// append appends the value as a branch of the union.
+// append appends the value as a branch of the union of HoodieDeleteRecord.orderingVal.
 func (o Ordering) append(dst []byte) []byte {
-	if o.Kind == OrderingLocalDate {
-		dst = append(dst, localDateBranch*2)
-	} else {
-		dst = append(dst, byte(o.Kind)*2)
+	if o.Kind > OrderingArray {
+		panic("logfile: write a local date that is in no array")
 	}
+	return o.appendBranch(dst, byte(o.Kind))
+}
+
+// appendItem appends the value as a branch of the union of ArrayWrapper's items.
+func (o Ordering) appendItem(dst []byte) []byte {
+	switch o.Kind {
+	case OrderingArray:
+		panic("logfile: write an array of ordering values in an array")
+	case OrderingLocalDate:
+		return o.appendBranch(dst, localDateBranch)
+	default:
+		return o.appendBranch(dst, byte(o.Kind))
+	}
+}
+
+func (o Ordering) appendBranch(dst []byte, branch byte) []byte {
+	dst = append(dst, branch*2) // as a varint
 	switch o.Kind {
 	case OrderingNone:
 	case OrderingBool:
@@ -142,7 +157,7 @@ func (o Ordering) append(dst []byte) []byte {
 			dst = binary.AppendVarint(dst, int64(len(o.items)))
 		}
 		for _, item := range o.items {
-			dst = item.append(dst)
+			dst = item.appendItem(dst)
 		}
 		dst = append(dst, 0)
 	}

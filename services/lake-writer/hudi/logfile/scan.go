@@ -61,17 +61,16 @@ type scanner struct {
 }
 
 func (s *scanner) next() (*Block, error) {
-	rest := s.src.size - s.pos
-	if rest < int64(prefixBytes) {
-		return s.damaged(0, "the file ends within a block's length")
-	}
-	prefix, err := s.src.at(s.pos, int64(prefixBytes))
+	prefix, err := s.src.at(s.pos, min(s.src.size-s.pos, int64(prefixBytes)))
 	if err != nil {
 		return nil, err
 	}
-	if string(prefix[:len(magic)]) != magic {
+	if len(prefix) >= len(magic) && string(prefix[:len(magic)]) != magic {
 		// Only at the start of a file: everywhere else the last block's test found the magic. Hudi does not go on here either.
 		return nil, corrupt(s.pos, "no magic at the start of a block")
+	}
+	if len(prefix) < prefixBytes {
+		return s.damaged(0, "the file ends within a block's length")
 	}
 	length := int64(binary.BigEndian.Uint64(prefix[lengthAt:]))
 	reason, err := s.frameDamage(length)

@@ -204,10 +204,12 @@ func TestScanSkipsAsHudi(t *testing.T) {
 func TestScanWithoutMagicAtTheStart(t *testing.T) {
 	t.Parallel()
 	file := append([]byte("x"), golden(t, "v6-rollback")...)
-	for _, o := range []ScanOptions{{}, {SkipCorrupt: true}} {
-		var damage *CorruptError
-		if blocks, err := scan(file, o); !errors.As(err, &damage) || len(blocks) != 0 {
-			t.Errorf("%+v: %d blocks, %v", o, len(blocks), err)
+	for _, size := range []int{len(magic), prefixBytes, len(file)} {
+		for _, o := range []ScanOptions{{}, {SkipCorrupt: true}} {
+			var damage *CorruptError
+			if blocks, err := scan(file[:size], o); !errors.As(err, &damage) || len(blocks) != 0 {
+				t.Errorf("%d bytes, %+v: %d blocks, %v", size, o, len(blocks), err)
+			}
 		}
 	}
 }
