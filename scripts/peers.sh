@@ -13,7 +13,7 @@ Peers:
   kafka      Apache Kafka 4.3.1 (KRaft), from Maven          needs java 17 or newer, mvn
   apicurio   Apicurio Registry 3.3.3, from Maven             needs java 21 or newer, mvn
   versitygw  versitygw v1.8.0, an S3 server, built from source  needs go
-  spark      PySpark 3.5.7 with Hudi bundles 0.15.0, 1.2.0   needs java 17, mvn, python3 with venv
+  spark      PySpark 3.5.7 with Hudi bundles 0.15.0, 1.1.1, 1.2.0   needs java 17, mvn, python3 with venv
   hudi-rs    hudi-rs 0.5.0 (Python wheel)                    needs python3 with venv
 TXT
 }
@@ -24,7 +24,7 @@ kafka_version=4.3.1
 apicurio_version=3.3.3
 versitygw_version=v1.8.0
 spark_version=3.5.7
-hudi_bundles=(0.15.0 1.2.0)
+hudi_bundles=(0.15.0 1.1.1 1.2.0)
 hudi_rs_version=0.5.0
 
 need() {
@@ -86,13 +86,20 @@ install_spark() {
   local version="$spark_version ${hudi_bundles[*]}"
   done_already spark "$version" && return
   need java "Spark"; need mvn "the Hudi bundles"; need python3 "Spark"
-  fresh spark
-  python3 -m venv "$peers/spark/venv"
-  "$peers/spark/venv/bin/pip" install -q --disable-pip-version-check pyspark==$spark_version
-  local b
+  # A further bundle does not throw away what is there, which a test may be using.
+  if [[ ! -f $peers/spark/.installed || $(<"$peers/spark/.installed") != "$spark_version "* ]]; then
+    fresh spark
+    python3 -m venv "$peers/spark/venv"
+    "$peers/spark/venv/bin/pip" install -q --disable-pip-version-check pyspark==$spark_version
+  fi
+  local b jar
   for b in "${hudi_bundles[@]}"; do
+    jar=hudi-spark3.5-bundle_2.12-$b.jar
+    [[ ! -f $peers/spark/jars/$jar ]] || continue
     mvn -q -B -ntp org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
-      -Dartifact=org.apache.hudi:hudi-spark3.5-bundle_2.12:"$b" -DoutputDirectory="$peers/spark/jars"
+      -Dartifact=org.apache.hudi:hudi-spark3.5-bundle_2.12:"$b" -DoutputDirectory="$peers/spark/download"
+    mkdir -p "$peers/spark/jars"
+    mv "$peers/spark/download/$jar" "$peers/spark/jars/$jar"
   done
   finish spark "$version"
 }

@@ -45,7 +45,7 @@ func engines(t *testing.T, install string) []engine {
 	}
 	return []engine{
 		{name: "hudi-rs", argv: []string{filepath.Join(install, "hudi-rs", "venv", "bin", "python"), filepath.Join(scripts, "hudi_rs_reader.py")}},
-		spark("0.15.0"), spark("1.2.0"),
+		spark("0.15.0"), spark("1.1.1"), spark("1.2.0"),
 	}
 }
 
