@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"sync"
+	"strings"
+
 	"time"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
@@ -18,7 +18,10 @@ import (
 // attempt is one try to commit a request. Its steps are methods, run in the order of steps.
 type attempt struct {
 	w             *Writer
+	action        timeline.Action
+	operation     string // Hudi's name of it
 	req           CommitRequest
+	requested     []byte // content of the requested file
 	id            string // commit id
 	base          txn.Stored
 	tl            *timeline.Timeline
@@ -35,10 +38,20 @@ type attempt struct {
 // plannedFile is a data file of an attempt, and after it was built what is in it.
 type plannedFile struct {
 	plan    groupPlan
-	file    fileslice.BaseFile
+	base    fileslice.BaseFile // the file, unless it is a log
+	log     fileslice.LogFile
+	size    int64 // bytes
 	written bool
 	result  fileResult // without its data
 	took    time.Duration
+}
+
+// key is the file's storage key.
+func (f *plannedFile) key() string {
+	if f.plan.kind == appendLog {
+		return f.log.Key()
+	}
+	return f.base.Key()
 }
 
 // commit runs an attempt; w.mu is held.
@@ -50,6 +63,12 @@ func (w *Writer) commit(ctx context.Context, req CommitRequest) (*CommitResult, 
 	if err != nil {
 		return nil, fmt.Errorf("commit: %w", err)
 	}
+	return a.run(ctx)
+}
+
+// run takes an attempt through its steps to the decision.
+func (a *attempt) run(ctx context.Context) (*CommitResult, error) {
+	w := a.w
 	for _, step := range []func(context.Context) error{
 		a.reserve, a.startInstant, a.startPartitions, a.announceFiles, a.writeFiles, a.verifyFiles, a.prepareHead,
 	} {
@@ -93,25 +112,32 @@ func (w *Writer) begin(ctx context.Context, req CommitRequest) (*attempt, error)
 	if err := w.checkRequest(req); err != nil {
 		return nil, err
 	}
-	if err := w.refreshHead(ctx); err != nil {
+	tl, err := w.ready(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if err := checkProgress(w.mu.head.Head, req.Progress); err != nil {
 		return nil, err
 	}
-	if err := w.guardProperties(ctx); err != nil {
-		return nil, err
+	a := &attempt{
+		w: w, action: w.table.commitAction(), operation: meta.OperationUpsert, req: req, id: w.table.options.newID(), base: w.mu.head, tl: tl,
 	}
-	tl, err := w.settle(ctx)
-	if err != nil {
-		return nil, err
-	}
-	a := &attempt{w: w, req: req, id: w.table.options.newID(), base: w.mu.head, tl: tl}
 	if a.schema, err = w.nextSchema(ctx, tl, req); err != nil {
 		return nil, err
 	}
 	a.plans, a.newPartitions, err = w.planGroups(ctx, tl, req.Groups)
 	return a, err
+}
+
+// ready makes sure that the table is still ours and what it was, and brings its timeline into a state that an attempt may begin from.
+func (w *Writer) ready(ctx context.Context) (*timeline.Timeline, error) {
+	if err := w.refreshHead(ctx); err != nil {
+		return nil, err
+	}
+	if err := w.guardProperties(ctx); err != nil {
+		return nil, err
+	}
+	return w.settle(ctx)
 }
 
 // refreshHead reads HEAD anew and makes sure that it is still ours.
@@ -164,7 +190,18 @@ func (a *attempt) reserve(ctx context.Context) error {
 			return fmt.Errorf("reserve instant %s: %w", last, err)
 		}
 		a.reserved = true
-		_, err = store.Put(ctx, a.entry(timeline.Requested).Key(), nil, storage.Condition{IfAbsent: true})
+		taken, err := a.taken(ctx)
+		if err != nil {
+			return err
+		}
+		if taken {
+			a.reserved = false
+			if err := store.Delete(ctx, claim); err != nil {
+				return fmt.Errorf("give back instant %s: %w", last, err)
+			}
+			continue
+		}
+		_, err = store.Put(ctx, a.entry(timeline.Requested).Key(), a.requested, storage.Condition{IfAbsent: true})
 		if err == nil {
 			return nil
 		}
@@ -179,206 +216,22 @@ func (a *attempt) reserve(ctx context.Context) error {
 	return errNoInstant
 }
 
-func (a *attempt) entry(s timeline.State) timeline.Entry {
-	return timeline.Entry{Instant: a.instant, Action: timeline.Commit, State: s}
-}
-
-// startInstant names the files and puts the workload profile on the timeline. The profile carries the epoch as the reservation does.
-func (a *attempt) startInstant(ctx context.Context) error {
-	for i, plan := range a.plans {
-		a.files = append(a.files, plannedFile{plan: plan, file: fileslice.BaseFile{
-			Partition: plan.group.Partition, FileID: plan.id, Instant: a.instant,
-			Token: fileslice.Token{A: int64(i), B: a.w.epoch, C: 0},
-		}})
-	}
-	note, err := meta.CommitNote{CommitID: a.id, PreviousCommitID: a.base.Head.CommitID, Epoch: a.w.epoch}.Encode()
-	if err != nil {
-		return err
-	}
-	profile := meta.Commit{
-		PartitionToWriteStats: make(map[string][]meta.WriteStat), OperationType: meta.OperationUpsert,
-		ExtraMetadata: map[string]string{meta.PlayheadKey: note},
-	}
-	for _, f := range a.files {
-		stat := meta.WriteStat{FileID: f.plan.id, PrevCommit: f.plan.previous(), NumInserts: int64(len(f.plan.group.Records))}
-		profile.PartitionToWriteStats[f.file.Partition] = append(profile.PartitionToWriteStats[f.file.Partition], stat)
-	}
-	data, err := profile.Encode()
-	if err != nil {
-		return err
-	}
-	_, err = a.w.table.store.Put(ctx, a.entry(timeline.Inflight).Key(), data, storage.Condition{IfAbsent: true})
-	if err != nil && storage.Classify(err) != storage.Precondition { // the instant is ours, so what is there is this
-		return fmt.Errorf("start instant %s: %w", a.instant, err)
-	}
-	return nil
-}
-
-// previous is the instant of the file that is rewritten.
-func (p groupPlan) previous() string {
-	if p.old == nil {
-		return meta.NoPreviousCommit
-	}
-	return string(p.old.Instant)
-}
-
-// startPartitions puts the metafiles of new partitions, without which readers do not see them.
-func (a *attempt) startPartitions(ctx context.Context) error {
-	now := a.w.table.options.now()
-	for _, partition := range a.newPartitions {
-		data := meta.EncodePartition(now, a.instant, len(a.w.config.PartitionFields))
-		key := partition + "/" + fileslice.PartitionMetafile
-		_, err := a.w.table.store.Put(ctx, key, data, storage.Condition{IfAbsent: true})
-		if err != nil && storage.Classify(err) != storage.Precondition {
-			return fmt.Errorf("start partition %s: %w", partition, err)
-		}
-	}
-	return nil
-}
-
-// announceFiles puts the markers of all files before any of the files, so that whoever undoes the attempt knows them.
-func (a *attempt) announceFiles(ctx context.Context) error {
-	if len(a.files) == 0 {
-		return nil
-	}
-	var markers []meta.Marker
-	for _, f := range a.files {
-		kind := meta.MarkerMerge
-		if f.plan.old == nil {
-			kind = meta.MarkerCreate
-		}
-		markers = append(markers, meta.Marker{File: f.file.Key(), Kind: kind})
-	}
-	store := a.w.table.store
-	if _, err := store.Put(ctx, meta.MarkerTypeKey(a.instant), []byte(meta.MarkerType), storage.Condition{}); err != nil {
-		return fmt.Errorf("announce files of %s: %w", a.instant, err)
-	}
-	if _, err := store.Put(ctx, meta.MarkerListKey(a.instant), meta.EncodeMarkers(markers), storage.Condition{}); err != nil {
-		return fmt.Errorf("announce files of %s: %w", a.instant, err)
-	}
-	return nil
-}
-
-// writeFiles builds and puts the data files, some at a time. The first error ends the others.
-func (a *attempt) writeFiles(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	slots := make(chan struct{}, a.w.table.options.parallelism)
-	var wg sync.WaitGroup
-	for i := range a.files {
-		slots <- struct{}{}
-		if ctx.Err() != nil {
-			break
-		}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			if err := a.writeFile(ctx, i); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	wg.Wait()
-	return context.Cause(ctx)
-}
-
-func (a *attempt) writeFile(ctx context.Context, i int) error {
-	f, opts := &a.files[i], a.w.table.options
-	started := opts.now()
-	result, err := opts.writeFile(ctx, a.w.table.store, fileJob{
-		file: f.file, old: f.plan.old, taskID: i, tableSchema: a.schema, writerSchemas: a.req.WriterSchemas, records: f.plan.group.Records,
-	})
-	if err != nil {
-		return fmt.Errorf("write %s: %w", f.file.Key(), err)
-	}
-	f.file.Size = int64(len(result.data))
-	f.written = f.file.Size > 0
-	if f.written {
-		if _, err := a.w.table.store.Put(ctx, f.file.Key(), result.data, storage.Condition{}); err != nil {
-			return fmt.Errorf("write %s: %w", f.file.Key(), err)
-		}
-	}
-	result.data = nil
-	f.result, f.took = result, opts.now().Sub(started)
-	return nil
-}
-
-// verifyFiles asks the store what it holds: an upload that was cut must never be committed.
-func (a *attempt) verifyFiles(ctx context.Context) error {
-	for _, f := range a.files {
-		if !f.written {
-			continue
-		}
-		info, err := a.w.table.store.Stat(ctx, f.file.Key())
+// taken reports whether the timeline shows the instant already, under another action: a writer that was paused may try an instant which its
+// successors used up meanwhile. While the reservation stands, nobody of this library takes it.
+func (a *attempt) taken(ctx context.Context) (bool, error) {
+	for info, err := range a.w.table.store.List(ctx, timeline.Folder+string(a.instant)) {
 		if err != nil {
-			return fmt.Errorf("verify file: %w", err)
+			return false, fmt.Errorf("look for instant %s: %w", a.instant, err)
 		}
-		if info.Size != f.file.Size {
-			return storage.MarkRetryable(fmt.Errorf("verify %s: the store has %d bytes, not %d", f.file.Key(), info.Size, f.file.Size))
+		if e, ok := timeline.ParseFileName(strings.TrimPrefix(info.Key, timeline.Folder)); ok && e.Action != a.action {
+			return true, nil
 		}
 	}
-	return nil
+	return false, nil
 }
 
-// prepareHead makes the HEAD that commits the attempt, with the completed file in it.
-func (a *attempt) prepareHead(ctx context.Context) error {
-	a.next = a.base.Head.Follow(a.id, a.id, a.w.table.options.now())
-	a.next.Instant, a.next.Action = a.instant, timeline.Commit
-	advance(&a.next, a.req.Progress)
-	if a.req.Watermark.After(a.next.Watermark) {
-		a.next.Watermark = a.req.Watermark.UTC()
-	}
-	data, err := a.completedFile()
-	if err != nil {
-		return err
-	}
-	return txn.SetCompleted(ctx, a.w.table.store, &a.next, data)
-}
-
-// completedFile is the commit's metadata; it also sums up the result.
-func (a *attempt) completedFile() ([]byte, error) {
-	note := meta.CommitNote{
-		CommitID: a.id, PreviousCommitID: a.base.Head.CommitID, Epoch: a.w.epoch, Offsets: a.next.Offsets,
-		CompletedMillis: a.next.CompletedAt.UnixMilli(),
-	}
-	if !a.next.Watermark.IsZero() {
-		note.WatermarkMillis = a.next.Watermark.UnixMilli()
-	}
-	text, err := note.Encode()
-	if err != nil {
-		return nil, err
-	}
-	c := meta.Commit{PartitionToWriteStats: make(map[string][]meta.WriteStat), ExtraMetadata: make(map[string]string), OperationType: meta.OperationUpsert}
-	maps.Copy(c.ExtraMetadata, a.req.ExtraMetadata)
-	c.ExtraMetadata[meta.SchemaKey], c.ExtraMetadata[meta.PlayheadKey] = a.schema, text
-	if cp, ok := checkpoint(a.next.Offsets); ok {
-		c.ExtraMetadata[meta.CheckpointKey] = cp
-	}
-	a.result = CommitResult{Instant: a.instant, CommitID: a.id}
-	for _, f := range a.files {
-		a.result.Duplicates += f.result.duplicates
-		if !f.written {
-			continue
-		}
-		a.result.Rows += f.result.added
-		a.result.Files++
-		a.result.Bytes += f.file.Size
-		c.PartitionToWriteStats[f.file.Partition] = append(c.PartitionToWriteStats[f.file.Partition], f.stat())
-	}
-	return c.Encode()
-}
-
-func (f plannedFile) stat() meta.WriteStat {
-	key, partition := f.file.Key(), f.file.Partition
-	s := meta.WriteStat{
-		FileID: f.file.FileID, Path: &key, PrevCommit: f.plan.previous(), NumWrites: f.result.rows, NumInserts: f.result.added,
-		TotalWriteBytes: f.file.Size, PartitionPath: &partition, FileSizeInBytes: f.file.Size, RuntimeStats: &meta.RuntimeStats{},
-	}
-	if f.plan.old == nil {
-		s.RuntimeStats.TotalCreateTime = f.took.Milliseconds()
-	} else {
-		s.RuntimeStats.TotalUpsertTime = f.took.Milliseconds()
-	}
-	return s
+func (a *attempt) entry(s timeline.State) timeline.Entry {
+	return timeline.Entry{Instant: a.instant, Action: a.action, State: s}
 }
 
 // finish follows the decision that the commit happened. Nothing here can take that back, so what fails is left to the next settle.
@@ -438,8 +291,8 @@ func (a *attempt) fail(ctx context.Context, cause error) error {
 // is put on it, and whatever cannot be deleted here is found by the owner.
 func (a *attempt) withdraw(ctx context.Context) {
 	var gone []string
-	for _, f := range a.files {
-		gone = append(gone, f.file.Key())
+	for i := range a.files {
+		gone = append(gone, a.files[i].key())
 	}
 	gone = append(gone, a.entry(timeline.Inflight).Key(), a.entry(timeline.Requested).Key())
 	if a.w.deleteAll(ctx, gone) == nil {

@@ -16,22 +16,62 @@ import (
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/txn"
 )
 
-type danglingFile = fileslice.BaseFile
-
 // instantAttempts bounds how often another instant is tried when one is taken.
 const instantAttempts = 100
 
 var errNoInstant = storage.MarkRetryable(fmt.Errorf("every instant tried is taken"))
 
-// groupPlan is what a commit will do to one file group.
+// planKind is what an attempt does to a file group.
+type planKind int
+
+const (
+	rewrite   planKind = iota // a base file, from the group's older one if it has one
+	appendLog                 // a log file on top of the slice
+	compact                   // a base file from the slice's older one and its logs
+)
+
+// groupPlan is what an attempt will do to one file group.
 type groupPlan struct {
-	group Group
-	id    string              // file id
-	old   *fileslice.BaseFile // nil for a new group
+	kind      planKind
+	partition string
+	id        string          // file id
+	slice     fileslice.Slice // the group's newest; without base file and logs for a new group
+	records   []Record
+}
+
+// file names the data file that the plan makes at an instant.
+func (p groupPlan) file(instant timeline.Instant, token fileslice.Token) plannedFile {
+	f := plannedFile{plan: p}
+	if p.kind != appendLog {
+		f.base = fileslice.BaseFile{Partition: p.partition, FileID: p.id, Instant: instant, Token: token}
+		return f
+	}
+	// In table version 6 a log carries its base file's instant, or that of the compaction which will make the next one.
+	f.log = fileslice.LogFile{Partition: p.partition, FileID: p.id, Instant: p.slice.Base.Instant, Version: 1, Token: token}
+	for _, l := range p.slice.Logs {
+		if f.log.Instant = max(f.log.Instant, l.Instant); l.Instant == f.log.Instant {
+			f.log.Version = max(f.log.Version, l.Version+1)
+		}
+	}
+	return f
+}
+
+// previous is the instant of the slice that the plan's file goes on from.
+func (p groupPlan) previous() string {
+	if !p.slice.HasBase {
+		return meta.NoPreviousCommit
+	}
+	return string(p.slice.Base.Instant)
 }
 
 // checkRequest refuses what is wrong by itself, whatever the table holds.
 func (w *Writer) checkRequest(req CommitRequest) error {
+	if req.Operation != Insert && req.Operation != Upsert {
+		return fmt.Errorf("%w: operation %d", ErrInvalid, req.Operation)
+	}
+	if req.Operation == Insert && w.table.Type() == MergeOnRead {
+		return fmt.Errorf("%w: Insert leaves out keys that are there, and a merge-on-read table does not look them up; use Upsert", ErrInvalid)
+	}
 	type place struct {
 		partition string
 		bucket    int
@@ -49,7 +89,7 @@ func (w *Writer) checkRequest(req CommitRequest) error {
 		}
 		seen[place{g.Partition, g.Bucket}] = true
 		for i, r := range g.Records {
-			if r.Key == "" || r.Writer < 0 || r.Writer >= len(req.WriterSchemas) {
+			if r.Key == "" || !r.Delete && (r.Writer < 0 || r.Writer >= len(req.WriterSchemas)) || r.Delete && req.Operation != Upsert {
 				return fmt.Errorf("%w: record %d of %s, bucket %d: key %q, writer schema %d", ErrInvalid, i, g.Partition, g.Bucket, r.Key, r.Writer)
 			}
 		}
@@ -162,8 +202,11 @@ func (w *Writer) planGroups(ctx context.Context, tl *timeline.Timeline, groups [
 		if err := w.sweepOrphans(ctx, view.Dangling); err != nil {
 			return nil, nil, err
 		}
+		if view.Slices, err = w.sweepOrphanLogs(ctx, view.Slices); err != nil {
+			return nil, nil, err
+		}
 		for _, g := range byPartition[partition] {
-			plan, err := planGroup(g, view.Slices)
+			plan, err := w.planGroup(g, view.Slices)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -204,21 +247,28 @@ func (w *Writer) listPartition(ctx context.Context, partition string) (objects [
 	return objects, hasMetafile, nil
 }
 
-func planGroup(g Group, slices []fileslice.Slice) (groupPlan, error) {
-	plan := groupPlan{group: g, id: keys.FileID(g.Partition, g.Bucket)}
+// planGroup finds the group's slice among those of its partition and decides what is done to it.
+func (w *Writer) planGroup(g Group, slices []fileslice.Slice) (groupPlan, error) {
+	plan := groupPlan{partition: g.Partition, id: keys.FileID(g.Partition, g.Bucket), records: g.Records}
+	found := false
 	for _, s := range slices {
-		bucket, ok := keys.BucketOf(s.Base.FileID)
+		bucket, ok := keys.BucketOf(s.FileID)
 		switch {
-		case s.Base.Partition != g.Partition || ok && bucket != g.Bucket:
+		case s.Partition != g.Partition || ok && bucket != g.Bucket:
 		case !ok:
-			return plan, &UnsupportedError{"file id", s.Base.FileID, "the partition holds files that are not of a bucket index"}
-		case len(s.Logs) > 0:
-			return plan, &UnsupportedError{"file id", s.Base.FileID, "the file group has log files"}
-		case plan.old != nil:
-			return plan, &UnsupportedError{"file id", s.Base.FileID, "two file groups have the same bucket as " + plan.id}
+			return plan, &UnsupportedError{"file id", s.FileID, "the partition holds files that are not of a bucket index"}
+		case found:
+			return plan, &UnsupportedError{"file id", s.FileID, "two file groups have the same bucket as " + plan.id}
+		case !s.HasBase:
+			return plan, &UnsupportedError{"file id", s.FileID, "the file group has log files and no base file"}
+		case len(s.Logs) > 0 && w.table.Type() != MergeOnRead:
+			return plan, &UnsupportedError{"file id", s.FileID, "the file group has log files"}
 		default:
-			plan.old, plan.id = &s.Base, s.Base.FileID
+			found, plan.slice, plan.id = true, s, s.FileID
 		}
+	}
+	if found && w.table.Type() == MergeOnRead {
+		plan.kind = appendLog
 	}
 	return plan, nil
 }

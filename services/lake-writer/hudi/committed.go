@@ -3,6 +3,7 @@ package hudi
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
@@ -103,6 +104,21 @@ func (c *committedFiles) add(instant timeline.Instant, commit *meta.Commit) {
 			c.groups[id] = g
 		}
 	}
+}
+
+// trust adds log files that a look into them showed to be committed, though no active commit names them.
+func (c *committedFiles) trust(id fileGroup, key string) {
+	g, ok := c.groups[id]
+	if !ok && len(c.read) > 0 {
+		g.instant = c.read[0].Instant // forgotten with the oldest commit, and looked at again
+	}
+	g.logs = append(g.logs, key)
+	c.groups[id] = g
+}
+
+// names reports whether an active commit brought a log file, or a look into it showed that it counts.
+func (c *committedFiles) names(id fileGroup, key string) bool {
+	return slices.Contains(c.groups[id].logs, key)
 }
 
 // check compares a group's slice, as the listing shows it, with what was committed. present is the whole listing of the partition.

@@ -15,14 +15,23 @@ const wholeFileBytes = 64 << 20
 
 // OpenFile opens a base file of the table. The reader's later calls use the context too.
 func (t *Table) OpenFile(ctx context.Context, f fileslice.BaseFile) (*basefile.Reader, error) {
-	if f.Size > wholeFileBytes {
-		return basefile.OpenReader(&rangeReader{ctx: ctx, store: t.store, key: f.Key(), size: f.Size}, f.Size)
-	}
-	data, _, err := t.store.Get(ctx, f.Key())
+	r, size, err := t.openObject(ctx, f.Key(), f.Size)
 	if err != nil {
 		return nil, err
 	}
-	return basefile.OpenReader(bytes.NewReader(data), int64(len(data)))
+	return basefile.OpenReader(r, size)
+}
+
+// openObject reads an object, which was listed with so many bytes, whole or piece by piece.
+func (t *Table) openObject(ctx context.Context, key string, size int64) (io.ReaderAt, int64, error) {
+	if size > wholeFileBytes {
+		return &rangeReader{ctx: ctx, store: t.store, key: key, size: size}, size, nil
+	}
+	data, _, err := t.store.Get(ctx, key)
+	if err != nil {
+		return nil, 0, err
+	}
+	return bytes.NewReader(data), int64(len(data)), nil
 }
 
 // rangeReader reads a large object piece by piece. It carries the context of the call that opened it, which io.ReaderAt has no

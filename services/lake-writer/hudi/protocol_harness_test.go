@@ -49,30 +49,49 @@ func protoOptions() []Option {
 		WithClock(func() time.Time { return protoStart }),
 		WithIDs(func() string { return fmt.Sprintf("id-%d", ids.Add(1)) }),
 		WithParallelism(1), // so that store calls come in one order
-		func(o *options) { o.writeFile = protoFile },
+		func(o *options) { o.writeFile, o.logInstants = protoFile, protoInstants },
 	}
 }
 
-// protoFile is a fileWriter whose files are JSON lists.
-func protoFile(ctx context.Context, store storage.Store, job fileJob) (fileResult, error) {
+// protoInstants are the instants of a log file's rows.
+func protoInstants(ctx context.Context, table *Table, l fileslice.LogFile) ([]timeline.Instant, error) {
+	rows, err := protoRows(ctx, table.store, l.Key())
+	var instants []timeline.Instant
+	for _, r := range rows {
+		instants = append(instants, r.Commit)
+	}
+	return instants, err
+}
+
+// protoFile is a fileWriter whose files are JSON lists. A log file's rows tell their instant by their commit time, as blocks do.
+func protoFile(ctx context.Context, table *Table, job fileJob) (fileResult, error) {
 	var rows []protoRow
-	if job.old != nil {
-		data, _, err := store.Get(ctx, job.old.Key())
-		if err != nil {
-			return fileResult{}, err
-		}
-		if err := json.Unmarshal(data, &rows); err != nil {
+	if job.slice.HasBase && job.kind != appendLog {
+		var err error
+		if rows, err = protoRows(ctx, table.store, job.slice.Base.Key()); err != nil {
 			return fileResult{}, err
 		}
 	}
 	var r fileResult
+	if job.kind == compact {
+		for _, l := range job.slice.Logs {
+			logged, err := protoRows(ctx, table.store, l.Key())
+			if err != nil {
+				return fileResult{}, err
+			}
+			rows = append(rows, protoCommitted(logged, job.timeline)...)
+		}
+		data, err := json.Marshal(protoUnique(rows))
+		r.data, r.rows = data, int64(len(rows))
+		return r, err
+	}
 	for _, rec := range job.records {
 		if slices.ContainsFunc(rows, func(row protoRow) bool { return row.Key == rec.Key }) {
 			r.duplicates++
 			continue
 		}
 		r.added++
-		rows = append(rows, protoRow{rec.Key, job.file.Instant})
+		rows = append(rows, protoRow{rec.Key, job.instant})
 	}
 	if r.added == 0 {
 		return r, nil
@@ -80,6 +99,31 @@ func protoFile(ctx context.Context, store storage.Store, job fileJob) (fileResul
 	data, err := json.Marshal(rows)
 	r.data, r.rows = data, int64(len(rows))
 	return r, err
+}
+
+func protoRows(ctx context.Context, store storage.Store, key string) ([]protoRow, error) {
+	data, _, err := store.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	var rows []protoRow
+	return rows, json.Unmarshal(data, &rows)
+}
+
+// protoCommitted are the rows of a log file that count for a reader.
+func protoCommitted(rows []protoRow, tl *timeline.Timeline) []protoRow {
+	return slices.DeleteFunc(rows, func(r protoRow) bool { return !tl.Committed(r.Commit) })
+}
+
+// protoUnique merges by key; the last one wins.
+func protoUnique(rows []protoRow) []protoRow {
+	var unique []protoRow
+	for i, r := range rows {
+		if !slices.ContainsFunc(rows[i+1:], func(later protoRow) bool { return later.Key == r.Key }) {
+			unique = append(unique, r)
+		}
+	}
+	return unique
 }
 
 func protoKey(offset int64) string {
@@ -115,9 +159,13 @@ const protoGoal, protoBatch = 10, 4
 // drive works as a caller does: it creates or opens, acquires, and commits from where HEAD says until the goal is reached. It repeats what
 // may be repeated, a bounded number of times, and gives up when fenced.
 func drive(ctx context.Context, store storage.Store, owner string, opts []Option) error {
+	return driveOn(ctx, store, owner, opts, protoConfig)
+}
+
+func driveOn(ctx context.Context, store storage.Store, owner string, opts []Option, cfg TableConfig) error {
 	var err error
 	for range 4 {
-		if err = driveOnce(ctx, store, owner, opts); err == nil || errors.Is(err, ErrFenced) {
+		if err = driveTable(ctx, store, owner, opts, cfg, nil); err == nil || errors.Is(err, ErrFenced) {
 			return err
 		}
 	}
@@ -134,7 +182,19 @@ func driveLarge(ctx context.Context, store storage.Store, owner string, opts []O
 }
 
 func driveWith(ctx context.Context, store storage.Store, owner string, opts []Option, extra map[string]string) error {
-	t, err := Create(ctx, store, protoConfig, opts...)
+	return driveTable(ctx, store, owner, opts, protoConfig, extra)
+}
+
+// protoMergeConfig is protoConfig as a merge-on-read table.
+func protoMergeConfig() TableConfig {
+	cfg := protoConfig
+	cfg.Type = MergeOnRead
+	return cfg
+}
+
+// driveTable compacts a merge-on-read table after each commit but the first.
+func driveTable(ctx context.Context, store storage.Store, owner string, opts []Option, cfg TableConfig, extra map[string]string) error {
+	t, err := Create(ctx, store, cfg, opts...)
 	if err != nil {
 		return err
 	}
@@ -149,14 +209,27 @@ func driveWith(ctx context.Context, store storage.Store, owner string, opts []Op
 		}
 		req := protoRequest(from, min(protoGoal, from+protoBatch))
 		req.ExtraMetadata = extra
-		_, err := w.Commit(ctx, req)
-		if errors.Is(err, ErrUnknownOutcome) {
-			_, err = w.Resolve(ctx)
+		if cfg.Type == MergeOnRead {
+			req.Operation = Upsert
+			if from > protoBatch { // so that one commit's logs are met by the next
+				if err := settled(ctx, w, func() (*CommitResult, error) { return w.Compact(ctx, CompactOptions{}) }); err != nil {
+					return err
+				}
+			}
 		}
-		if err != nil {
+		if err := settled(ctx, w, func() (*CommitResult, error) { return w.Commit(ctx, req) }); err != nil {
 			return err
 		}
 	}
+}
+
+// settled does what a caller does whose commit may or may not have happened.
+func settled(ctx context.Context, w *Writer, commit func() (*CommitResult, error)) error {
+	_, err := commit()
+	if errors.Is(err, ErrUnknownOutcome) {
+		_, err = w.Resolve(ctx)
+	}
+	return err
 }
 
 // checkState holds for a table at any moment: what the timeline shows is whole, every row is there once, and rows and offsets agree.
@@ -184,12 +257,18 @@ func checkState(t *testing.T, store storage.Store) int64 {
 		if sizes[s.Base.Key()] != s.Base.Size {
 			t.Errorf("%s has %d bytes, its commit says %d", s.Base.Key(), s.Base.Size, sizes[s.Base.Key()])
 		}
-		data, _, err := store.Get(t.Context(), s.Base.Key())
-		var rows []protoRow
-		if err := errors.Join(err, json.Unmarshal(data, &rows)); err != nil {
+		rows, err := protoRows(t.Context(), store, s.Base.Key())
+		if err != nil {
 			t.Fatal(err)
 		}
-		for _, r := range rows {
+		for _, l := range s.Logs {
+			logged, err := protoRows(t.Context(), store, l.Key())
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows = append(rows, protoCommitted(logged, tl)...)
+		}
+		for _, r := range protoUnique(rows) {
 			if seen[r.Key] {
 				t.Errorf("row %s is there twice", r.Key)
 			}
@@ -242,6 +321,9 @@ func checkCommits(t *testing.T, table *Table, tl *timeline.Timeline) (next int64
 				}
 				sizes[*s.Path] = s.FileSizeInBytes
 				f, err := fileslice.ParseKey(*s.Path)
+				if l, logErr := fileslice.ParseLogKey(*s.Path); logErr == nil {
+					f, err = fileslice.BaseFile{FileID: l.FileID, Instant: e.Instant}, nil
+				}
 				if b, ok := keys.BucketOf(f.FileID); err != nil || !ok || b >= protoConfig.Buckets || f.Instant != e.Instant {
 					t.Errorf("name of a file of commit %s: %s, %v", e.Instant, *s.Path, err)
 				}
@@ -271,14 +353,21 @@ func checkSettled(t *testing.T, store storage.Store) {
 	}
 	for _, e := range tl.Pending() {
 		t.Errorf("%s is pending", e.FileName())
+		for info, err := range store.List(t.Context(), ".hoodie/") {
+			t.Log(info.Key, err)
+		}
 	}
 	for _, e := range tl.Commits() {
+		if table.Type() == MergeOnRead && e.Action == timeline.Commit {
+			e.Action = timeline.Compaction // which completes as a commit
+		}
 		for _, state := range []timeline.State{timeline.Requested, timeline.Inflight} {
 			if _, err := store.Stat(t.Context(), e.In(state).Key()); err != nil {
 				t.Errorf("completed without %s: %v", e.In(state).FileName(), err)
 			}
 		}
 	}
+	newest := newestBase(t, store, tl)
 	for info, err := range store.List(t.Context(), "") {
 		if err != nil {
 			t.Fatal(err)
@@ -289,7 +378,27 @@ func checkSettled(t *testing.T, store storage.Store) {
 		if f, err := fileslice.ParseKey(info.Key); err == nil && !tl.Committed(f.Instant) {
 			t.Errorf("%s is left", info.Key)
 		}
+		if l, err := fileslice.ParseLogKey(info.Key); err == nil && newest[l.FileID] == l.Instant { // else hidden under a later base file
+			if rows, err := protoRows(t.Context(), store, info.Key); err != nil || len(protoCommitted(rows, tl)) == 0 {
+				t.Errorf("%s is left: %v", info.Key, err)
+			}
+		}
 	}
+}
+
+// newestBase are the instants of the newest base files by file id.
+func newestBase(t *testing.T, store storage.Store, tl *timeline.Timeline) map[string]timeline.Instant {
+	t.Helper()
+	newest := make(map[string]timeline.Instant)
+	for info, err := range store.List(t.Context(), "day=") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f, err := fileslice.ParseKey(info.Key); err == nil && tl.Committed(f.Instant) {
+			newest[f.FileID] = max(newest[f.FileID], f.Instant)
+		}
+	}
+	return newest
 }
 
 // copyOf is a store with the same objects.
@@ -314,10 +423,15 @@ func copyOf(t *testing.T, from storage.Store) *storage.Mem {
 // finishAlone lets a successor without faults bring the table to its goal, touching every partition at the end.
 func finishAlone(t *testing.T, store storage.Store) {
 	t.Helper()
+	finishAloneOn(t, store, protoConfig)
+}
+
+func finishAloneOn(t *testing.T, store storage.Store, cfg TableConfig) {
+	t.Helper()
 	opts := protoOptions()
 	opts[0] = WithClock(func() time.Time { return protoStart.Add(2 * reservationLife) }) // so that nothing needs to be kept
 	opts[1] = WithIDs(namedIDs("successor"))
-	if err := drive(t.Context(), store, "successor", opts); err != nil {
+	if err := driveOn(t.Context(), store, "successor", opts, cfg); err != nil {
 		t.Fatalf("successor: %v", err)
 	}
 	table, err := Open(t.Context(), store, opts...)
@@ -330,8 +444,11 @@ func finishAlone(t *testing.T, store storage.Store) {
 	}
 	again := protoRequest(0, protoGoal) // every row once more, as after a lost checkpoint of the caller's
 	again.Progress = nil
+	if cfg.Type == MergeOnRead {
+		again.Operation = Upsert
+	}
 	result, err := w.Commit(t.Context(), again)
-	if err != nil || result.Rows != 0 || result.Duplicates != protoGoal || result.Files != 0 {
+	if err != nil || cfg.Type != MergeOnRead && (result.Rows != 0 || result.Duplicates != protoGoal || result.Files != 0) {
 		t.Errorf("the same rows once more: %+v, %v", result, err)
 	}
 	if _, err := table.Acquire(t.Context(), "successor"); err != nil { // what was staged for the HEAD before is swept now

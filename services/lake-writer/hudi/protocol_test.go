@@ -13,15 +13,23 @@ import (
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storagetest"
 )
 
+// protoTypes are the types of tables that the protocol is the same for.
+var protoTypes = map[string]TableConfig{"copy on write": protoConfig, "merge on read": protoMergeConfig()}
+
 func TestDriveWithoutFaults(t *testing.T) {
 	t.Parallel()
-	store := storage.NewMem()
-	if err := drive(t.Context(), store, "a", protoOptions()); err != nil {
-		t.Fatal(err)
+	for name, cfg := range protoTypes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := storage.NewMem()
+			if err := driveOn(t.Context(), store, "a", protoOptions(), cfg); err != nil {
+				t.Fatal(err)
+			}
+			checkSettled(t, store)
+			finishAloneOn(t, store, cfg)
+			checkSettled(t, store)
+		})
 	}
-	checkSettled(t, store)
-	finishAlone(t, store)
-	checkSettled(t, store)
 }
 
 // faults are the ways in which one call goes wrong.
@@ -51,66 +59,84 @@ func opsOf(name string) []storagetest.Op {
 // successor has gone on.
 func TestEveryCallFails(t *testing.T) {
 	t.Parallel()
-	for name, fault := range faults {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			fault.Ops = opsOf(name)
-			for fault.N = 0; ; fault.N++ {
-				mem := storage.NewMem()
-				store := storagetest.FailNth(mem, fault)
-				err := drive(t.Context(), store, "a", protoOptions())
-				if !store.Fired() {
-					if fault.N < 20 {
-						t.Fatalf("only %d calls", fault.N)
-					}
-					t.Logf("%d calls", fault.N)
-					return
-				}
-				if !fault.Down && err != nil {
-					t.Errorf("call %d: one fault cannot be overcome: %v", fault.N, err)
-				}
-				if _, err := Open(t.Context(), mem); err == nil {
-					checkState(t, mem)
-				} else if !errors.Is(err, ErrNotFound) {
-					t.Errorf("call %d: open: %v", fault.N, err)
-				}
-				finishAlone(t, mem)
-				checkSettled(t, mem)
-				if t.Failed() {
-					t.Fatalf("at call %d", fault.N)
-				}
+	for kind, cfg := range protoTypes {
+		for name, fault := range faults {
+			t.Run(kind+", "+name, func(t *testing.T) {
+				t.Parallel()
+				fault.Ops = opsOf(name)
+				failEveryCall(t, cfg, fault)
+			})
+		}
+	}
+}
+
+func failEveryCall(t *testing.T, cfg TableConfig, fault storagetest.Fault) {
+	t.Helper()
+	for fault.N = 0; ; fault.N++ {
+		mem := storage.NewMem()
+		store := storagetest.FailNth(mem, fault)
+		err := driveOn(t.Context(), store, "a", protoOptions(), cfg)
+		if !store.Fired() {
+			if fault.N < 20 {
+				t.Fatalf("only %d calls", fault.N)
 			}
-		})
+			t.Logf("%d calls", fault.N)
+			return
+		}
+		if !fault.Down && err != nil {
+			t.Errorf("call %d: one fault cannot be overcome: %v", fault.N, err)
+		}
+		if _, err := Open(t.Context(), mem); err == nil {
+			checkState(t, mem)
+		} else if !errors.Is(err, ErrNotFound) {
+			t.Errorf("call %d: open: %v", fault.N, err)
+		}
+		finishAloneOn(t, mem, cfg)
+		checkSettled(t, mem)
+		if t.Failed() {
+			t.Fatalf("at call %d", fault.N)
+		}
 	}
 }
 
 // TestEveryCallFailsInRecovery kills a writer at each of its writes, and then the successor, which has that to undo, at each of its own.
 func TestEveryCallFailsInRecovery(t *testing.T) {
 	t.Parallel()
-	for n := 0; ; n += stride(3) {
-		mem := storage.NewMem()
-		first := storagetest.FailNth(mem, storagetest.Fault{N: n, Ops: storagetest.Writes, After: true, Down: true, Err: storagetest.ErrDown})
-		_ = drive(t.Context(), first, "a", protoOptions())
-		if !first.Fired() {
+	for kind, cfg := range protoTypes {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			for n := 0; ; n += stride(3) {
+				mem := storage.NewMem()
+				first := storagetest.FailNth(mem, storagetest.Fault{N: n, Ops: storagetest.Writes, After: true, Down: true, Err: storagetest.ErrDown})
+				_ = driveOn(t.Context(), first, "a", protoOptions(), cfg)
+				if !first.Fired() {
+					return
+				}
+				recoverAtEveryCall(t, mem, n, cfg)
+			}
+		})
+	}
+}
+
+// recoverAtEveryCall lets a successor die at each of its writes on a copy of what the first, which died at write n, left.
+func recoverAtEveryCall(t *testing.T, left *storage.Mem, n int, cfg TableConfig) {
+	t.Helper()
+	for m := n % stride(2); ; m += stride(2) {
+		mem := copyOf(t, left)
+		second := storagetest.FailNth(mem, storagetest.Fault{N: m, Ops: storagetest.Writes, After: m/2%2 == 0, Down: true, Err: storagetest.ErrDown})
+		opts := protoOptions()
+		opts[1] = WithIDs(namedIDs("second"))
+		_ = driveOn(t.Context(), second, "b", opts, cfg)
+		if !second.Fired() {
 			return
 		}
-		for m := n % stride(2); ; m += stride(2) {
-			left := copyOf(t, mem)
-			second := storagetest.FailNth(left, storagetest.Fault{N: m, Ops: storagetest.Writes, After: m/2%2 == 0, Down: true, Err: storagetest.ErrDown})
-			opts := protoOptions()
-			opts[1] = WithIDs(namedIDs("second"))
-			_ = drive(t.Context(), second, "b", opts)
-			if !second.Fired() {
-				break
-			}
-			if _, err := Open(t.Context(), left); err == nil {
-				checkState(t, left)
-			}
-			finishAlone(t, left)
-			checkSettled(t, left)
-			if t.Failed() {
-				t.Fatalf("first at write %d, second at write %d", n, m)
-			}
+		if _, err := Open(t.Context(), mem); err == nil {
+			checkState(t, mem)
+		}
+		finishAloneOn(t, mem, cfg)
+		checkSettled(t, mem)
+		if t.Failed() {
+			t.Fatalf("first at write %d, second at write %d", n, m)
 		}
 	}
 }
@@ -202,38 +228,50 @@ func start(t *testing.T, p *pausing, owner string, drive func(context.Context, s
 // or to its death some calls later.
 func TestZombie(t *testing.T) {
 	t.Parallel()
-	for _, dies := range []int{-1, 0, 1, 2, 3, 5} { // calls after the pause
-		t.Run(fmt.Sprintf("dies after %d", dies), func(t *testing.T) {
-			t.Parallel()
-			for n := 0; ; n++ {
-				mem := storage.NewMem()
-				var zombie storage.Store = mem
-				if dies >= 0 {
-					zombie = storagetest.FailNth(mem, storagetest.Fault{N: n + dies, After: true, Down: true, Err: storagetest.ErrDown})
+	for kind, cfg := range protoTypes {
+		for _, dies := range []int{-1, 0, 1, 2, 3, 5} { // calls after the pause
+			t.Run(fmt.Sprintf("%s, dies after %d", kind, dies), func(t *testing.T) {
+				t.Parallel()
+				for n := 0; awakeZombie(t, cfg, n, dies); n++ {
+					if t.Failed() {
+						t.Fatalf("at call %d", n)
+					}
 				}
-				a := newPausing(zombie, n)
-				endedA, paused := start(t, a, "a", driveOnce)
-				if !paused {
-					return
-				}
-				if err := drive(t.Context(), mem, "b", append(protoOptions()[:1:1], WithIDs(namedIDs("b")), func(o *options) { o.writeFile = protoFile })); err != nil {
-					t.Fatalf("call %d: second writer: %v", n, err)
-				}
-				checkState(t, mem)
-				close(a.release)
-				err := <-endedA
-				if dies < 0 && err != nil && !errors.Is(err, ErrFenced) && !errors.Is(err, ErrConflict) {
-					t.Errorf("call %d: first writer: %v", n, err)
-				}
-				checkState(t, mem)
-				finishAlone(t, mem)
-				checkSettled(t, mem)
-				if t.Failed() {
-					t.Fatalf("at call %d", n)
-				}
-			}
-		})
+			})
+		}
 	}
+}
+
+// awakeZombie pauses the first writer before call n, and says whether there was one.
+func awakeZombie(t *testing.T, cfg TableConfig, n, dies int) bool {
+	t.Helper()
+	mem := storage.NewMem()
+	var zombie storage.Store = mem
+	if dies >= 0 {
+		zombie = storagetest.FailNth(mem, storagetest.Fault{N: n + dies, After: true, Down: true, Err: storagetest.ErrDown})
+	}
+	a := newPausing(zombie, n)
+	endedA, paused := start(t, a, "a", func(ctx context.Context, store storage.Store, owner string, opts []Option) error {
+		return driveTable(ctx, store, owner, opts, cfg, nil)
+	})
+	if !paused {
+		return false
+	}
+	opts := protoOptions()
+	opts[1] = WithIDs(namedIDs("b"))
+	if err := driveOn(t.Context(), mem, "b", opts, cfg); err != nil {
+		t.Fatalf("call %d: second writer: %v", n, err)
+	}
+	checkState(t, mem)
+	close(a.release)
+	err := <-endedA
+	if dies < 0 && err != nil && !errors.Is(err, ErrFenced) && !errors.Is(err, ErrConflict) {
+		t.Errorf("call %d: first writer: %v", n, err)
+	}
+	checkState(t, mem)
+	finishAloneOn(t, mem, cfg)
+	checkSettled(t, mem)
+	return true
 }
 
 // TestTwoWritersInterleaved pauses the first writer at call N and the second at call M, lets the first end and then the second.

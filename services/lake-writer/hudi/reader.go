@@ -9,6 +9,7 @@ import (
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/basefile"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/merge"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
 )
 
@@ -20,9 +21,9 @@ type QueryType int
 
 // The types of queries. On a copy-on-write table the first two give the same rows.
 const (
-	Snapshot QueryType = iota
-	ReadOptimized
-	Incremental
+	Snapshot      QueryType = iota
+	ReadOptimized           // base files alone: of a merge-on-read table what the last compaction knew
+	Incremental             // those rows of the snapshot that commits of a span of time wrote
 )
 
 // Query selects rows and columns.
@@ -35,8 +36,9 @@ type Query struct {
 }
 
 // Scan yields the query's rows, by partition, file group and place in the file. A column that an older file lacks is null. It
-// holds a page of each column of one file, and that file whole when it is small. After an error it yields nothing more. It
-// does not pass over what it cannot read: log files, files that a cleaner took, times before the active timeline are errors.
+// holds a page of each column of one file, that file whole when it is small, and of a slice with logs their newest records, which spill to
+// temporary files beyond a bound. After an error it yields nothing more. It does not pass over what it cannot read: unknown log files, files
+// that a cleaner took, times before the active timeline are errors.
 func (t *Table) Scan(ctx context.Context, q Query) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		view, err := t.View(ctx, q.AsOf, q.Partitions)
@@ -51,17 +53,29 @@ func (t *Table) Scan(ctx context.Context, q Query) iter.Seq2[Row, error] {
 			return
 		}
 		for _, slice := range view.Slices {
-			if q.Type == Incremental && slice.Base.Instant <= q.From { // all its rows are older
+			if !q.touches(slice) {
 				continue
 			}
 			if err := ctx.Err(); err != nil {
 				yield(Row{}, err)
 				return
 			}
-			if !t.scanSlice(ctx, q, slice, yield) {
+			if !t.scanSlice(ctx, q, view, slice, yield) {
 				return
 			}
 		}
+	}
+}
+
+// touches reports whether the query can get rows from a slice.
+func (q Query) touches(s fileslice.Slice) bool {
+	switch q.Type {
+	case ReadOptimized:
+		return s.HasBase
+	case Incremental: // the rows of an older base file are older
+		return len(s.Logs) > 0 || s.Base.Instant > q.From
+	default:
+		return true
 	}
 }
 
@@ -99,27 +113,16 @@ func (v *View) choose(names []string) ([]string, error) {
 }
 
 // scanSlice yields the rows of one file group, and says whether to go on.
-func (t *Table) scanSlice(ctx context.Context, q Query, slice fileslice.Slice, yield func(Row, error) bool) bool {
-	fail := func(err error) bool {
-		yield(Row{}, fmt.Errorf("data file %s: %w", slice.Base.Key(), err))
+func (t *Table) scanSlice(ctx context.Context, q Query, view *View, slice fileslice.Slice, yield func(Row, error) bool) bool {
+	rows, err := t.sliceRows(ctx, q, view, slice)
+	if err != nil {
+		yield(Row{}, fmt.Errorf("file group %s/%s: %w", slice.Partition, slice.FileID, err))
 		return false
 	}
-	if len(slice.Logs) > 0 && q.Type != ReadOptimized {
-		return fail(ErrLogFiles)
-	}
-	file, err := t.OpenFile(ctx, slice.Base)
-	if err != nil {
-		return fail(err)
-	}
-	// Only what the file has can be asked of it; the commit time tells what an incremental query wants.
-	inFile := file.Columns()
-	wanted := slices.DeleteFunc(slices.Clone(q.Columns), func(c string) bool { return !slices.Contains(inFile, c) })
-	if q.Type == Incremental && !slices.Contains(wanted, basefile.CommitTimeColumn) {
-		wanted = append(wanted, basefile.CommitTimeColumn)
-	}
-	for row, err := range file.Rows(wanted) {
+	for row, err := range rows {
 		if err != nil {
-			return fail(err)
+			yield(Row{}, fmt.Errorf("file group %s/%s: %w", slice.Partition, slice.FileID, err))
+			return false
 		}
 		if q.Type == Incremental && !q.covers(row) {
 			continue
@@ -133,6 +136,32 @@ func (t *Table) scanSlice(ctx context.Context, q Query, slice fileslice.Slice, y
 		}
 	}
 	return true
+}
+
+// sliceRows are a slice's rows with at least the columns that it has of those wanted.
+func (t *Table) sliceRows(ctx context.Context, q Query, view *View, slice fileslice.Slice) (iter.Seq2[Row, error], error) {
+	wanted := q.Columns
+	if q.Type == Incremental && !slices.Contains(wanted, basefile.CommitTimeColumn) { // which tells what the query wants
+		wanted = append(slices.Clone(wanted), basefile.CommitTimeColumn)
+	}
+	var base *basefile.Reader
+	if slice.HasBase {
+		var err error
+		if base, err = t.OpenFile(ctx, slice.Base); err != nil {
+			return nil, fmt.Errorf("open base file %s: %w", slice.Base.Key(), err)
+		}
+	}
+	if len(slice.Logs) > 0 && q.Type != ReadOptimized {
+		ordering, mode, err := mergeRule(t.props)
+		if err != nil {
+			return nil, err
+		}
+		cfg := t.mergeConfig(view.Schema, ordering, view.Timeline.Committed)
+		cfg.Mode = mode
+		return merge.Rows(ctx, cfg, base, t.logSources(slice.Logs), wanted), nil
+	}
+	inFile := base.Columns() // only what the file has can be asked of it
+	return base.Rows(slices.DeleteFunc(slices.Clone(wanted), func(c string) bool { return !slices.Contains(inFile, c) })), nil
 }
 
 // covers reports whether a commit of the incremental query's span wrote the row.

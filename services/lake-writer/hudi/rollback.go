@@ -57,17 +57,14 @@ func (w *Writer) deadAttempts(ctx context.Context, tl *timeline.Timeline) ([]tim
 	}
 	// A paused writer may bring an instant back after its reservation was swept; its inflight file names the epoch too.
 	for _, e := range tl.Pending() {
-		if _, known := epochs[e.Instant]; known || e.Action != timeline.Commit || e.State != timeline.Inflight {
+		if _, known := epochs[e.Instant]; known {
 			continue
 		}
-		c, err := w.table.Commit(ctx, e)
-		if errors.Is(err, storage.ErrNotExist) || errors.Is(err, meta.ErrCommit) {
-			continue
-		}
+		note, ours, err := w.pendingNote(ctx, e)
 		if err != nil {
 			return nil, err
 		}
-		if note, ours := c.Note(); ours {
+		if ours {
 			epochs[e.Instant] = note.Epoch
 		}
 	}
@@ -137,7 +134,7 @@ func (w *Writer) rollBack(ctx context.Context, instant timeline.Instant) error {
 	if err != nil {
 		return err
 	}
-	e, onTimeline := tl.Find(instant, timeline.Commit)
+	e, onTimeline := w.findAttempt(tl, instant)
 	if tl.Committed(instant) || instant == w.mu.head.Head.Instant {
 		return w.deleteAttempt(ctx, instant) // it committed, and may be archived by now: only its markers were left
 	}
@@ -168,12 +165,91 @@ func (w *Writer) rollBack(ctx context.Context, instant timeline.Instant) error {
 		return err
 	}
 	// The timeline's files go last but for the reservation, which is what makes an interrupted rollback be found again.
-	for _, state := range []timeline.State{timeline.Inflight, timeline.Requested} {
+	states := []timeline.State{timeline.Inflight, timeline.Requested}
+	if e.Action == timeline.Compaction {
+		taken, err := w.takenUp(ctx, e)
+		if err != nil {
+			return err
+		}
+		if taken { // the plan stays, for whoever compacts next
+			states = states[:1]
+		}
+	}
+	for _, state := range states {
 		if err := w.deleteAll(ctx, []string{e.In(state).Key()}); err != nil {
 			return err
 		}
 	}
 	return w.deleteAttempt(ctx, instant)
+}
+
+// findAttempt finds an instant that an attempt of this library can be: an ordinary commit or a compaction.
+func (w *Writer) findAttempt(tl *timeline.Timeline, instant timeline.Instant) (timeline.Entry, bool) {
+	if e, ok := tl.Find(instant, w.table.commitAction()); ok {
+		return e, true
+	}
+	return tl.Find(instant, timeline.Compaction)
+}
+
+// takenUp reports whether log files were named after a pending compaction: a writer that finds it pending puts its rows on top of the slice
+// that the compaction is going to make.
+func (w *Writer) takenUp(ctx context.Context, e timeline.Entry) (bool, error) {
+	plan, err := w.table.compactionPlan(ctx, e)
+	if errors.Is(err, storage.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	listed := make(map[string]bool)
+	for _, op := range plan.Operations {
+		if op.PartitionPath == nil || listed[*op.PartitionPath] {
+			continue
+		}
+		listed[*op.PartitionPath] = true
+		objects, _, err := w.listPartition(ctx, *op.PartitionPath)
+		if err != nil {
+			return false, err
+		}
+		for _, o := range objects {
+			if l, err := fileslice.ParseLogKey(o.Key); err == nil && l.Instant == e.Instant {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// pendingNote is the note that an attempt of this library leaves on the timeline while it is pending: an ordinary commit in its inflight
+// file, a compaction in its plan.
+func (w *Writer) pendingNote(ctx context.Context, e timeline.Entry) (note meta.CommitNote, ours bool, err error) {
+	var c *meta.Commit
+	switch {
+	case e.Action == w.table.commitAction() && e.State == timeline.Inflight:
+		c, err = w.table.Commit(ctx, e)
+	case e.Action == timeline.Compaction:
+		var plan *meta.CompactionPlan
+		if plan, err = w.table.compactionPlan(ctx, e); err == nil {
+			c = &meta.Commit{}
+			if plan.ExtraMetadata != nil {
+				c.ExtraMetadata = *plan.ExtraMetadata
+			}
+		}
+		if errors.Is(err, storage.ErrNotExist) && e.State == timeline.Inflight {
+			// Without a plan nobody can complete it: a paused writer of ours began it after it was rolled back.
+			return note, true, nil
+		}
+	default:
+		return note, false, nil
+	}
+	if errors.Is(err, storage.ErrNotExist) || errors.Is(err, meta.ErrCommit) || errors.Is(err, meta.ErrCompaction) {
+		return note, false, nil
+	}
+	if err != nil {
+		return note, false, err
+	}
+	note, ours = c.Note()
+	return note, ours, nil
 }
 
 // reservationLife is how long the reservation of a dead attempt is kept that is not on the timeline. Its owner may be paused just before
@@ -191,20 +267,18 @@ func (w *Writer) sweepReserved(ctx context.Context, instant timeline.Instant, fi
 
 // isForeign reports whether a pending instant is another engine's, which took it between our reservation and our request.
 func (w *Writer) isForeign(ctx context.Context, e timeline.Entry) (bool, error) {
-	if e.State != timeline.Inflight {
+	if e.Action != timeline.Compaction && e.State != timeline.Inflight {
 		return false, nil
 	}
-	c, err := w.table.Commit(ctx, e)
-	switch {
-	case errors.Is(err, storage.ErrNotExist): // just rolled back by another
-		return false, nil
-	case errors.Is(err, meta.ErrCommit):
-		return true, nil
-	case err != nil:
+	_, ours, err := w.pendingNote(ctx, e)
+	if err != nil || ours {
 		return false, err
 	}
-	_, ours := c.Note()
-	return !ours, nil
+	_, _, err = w.table.store.Get(ctx, e.Key())
+	if errors.Is(err, storage.ErrNotExist) { // just rolled back by another
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // markedFiles are the data files that an attempt announced. It announces all before it writes any.
@@ -222,8 +296,11 @@ func (w *Writer) markedFiles(ctx context.Context, instant timeline.Instant) ([]s
 	}
 	var files []string
 	for _, m := range markers {
-		// Whatever the list says, nothing but the attempt's own base files is deleted.
-		if f, err := fileslice.ParseKey(m.File); err == nil && f.Instant == instant {
+		// Whatever the list says, nothing but the attempt's own data files is deleted. A log's name does not hold its instant, but is
+		// of this attempt alone.
+		f, err := fileslice.ParseKey(m.File)
+		_, logErr := fileslice.ParseLogKey(m.File)
+		if err == nil && f.Instant == instant || logErr == nil && m.Kind == meta.MarkerAppend {
 			files = append(files, m.File)
 		}
 	}
@@ -343,10 +420,10 @@ func (w *Writer) finishRollbacks(ctx context.Context, tl *timeline.Timeline) (so
 		if err != nil {
 			return some, err
 		}
-		if _, there := now.Find(target, timeline.Commit); there { // another engine's, or of a commit that completed
+		if _, there := w.findAttempt(now, target); there { // another engine's, or of a commit that completed
 			continue
 		}
-		failed := timeline.Entry{Instant: target, Action: timeline.Commit}
+		failed := timeline.Entry{Instant: target, Action: w.table.commitAction()}
 		if err := errors.Join(w.putInflight(ctx, e), w.completeRollback(ctx, e, failed, nil)); err != nil {
 			return some, err
 		}
@@ -357,7 +434,7 @@ func (w *Writer) finishRollbacks(ctx context.Context, tl *timeline.Timeline) (so
 
 // sweepOrphans deletes base files whose instant is on the timeline in no state: what a paused writer put after its attempt was rolled
 // back. The timeline is listed after the files were, so an attempt that has just begun is not among them.
-func (w *Writer) sweepOrphans(ctx context.Context, dangling []danglingFile) error {
+func (w *Writer) sweepOrphans(ctx context.Context, dangling []fileslice.BaseFile) error {
 	if len(dangling) == 0 {
 		return nil
 	}
@@ -377,4 +454,50 @@ func (w *Writer) sweepOrphans(ctx context.Context, dangling []danglingFile) erro
 		}
 	}
 	return nil
+}
+
+// sweepOrphanLogs is sweepOrphans for log files, whose names do not tell their instant: those that no active commit names are looked into.
+// It returns the slices without what it deleted.
+func (w *Writer) sweepOrphanLogs(ctx context.Context, view []fileslice.Slice) ([]fileslice.Slice, error) {
+	type doubt struct {
+		slice    int
+		log      fileslice.LogFile
+		instants []timeline.Instant
+	}
+	var doubts []doubt
+	for i, s := range view {
+		for _, l := range s.Logs {
+			if w.mu.committed.names(fileGroup{s.Partition, s.FileID}, l.Key()) {
+				continue
+			}
+			instants, err := w.table.options.logInstants(ctx, w.table, l)
+			if err != nil {
+				return nil, fmt.Errorf("look into %s: %w", l.Key(), err)
+			}
+			doubts = append(doubts, doubt{i, l, instants})
+		}
+	}
+	if len(doubts) == 0 {
+		return view, nil
+	}
+	tl, err := w.table.Timeline(ctx) // after the files were listed, as for base files
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[timeline.Instant]bool)
+	for _, e := range tl.Entries() {
+		known[e.Instant] = true
+	}
+	for _, d := range doubts {
+		s := &view[d.slice]
+		if slices.ContainsFunc(d.instants, func(i timeline.Instant) bool { return known[i] || tl.Committed(i) }) {
+			w.mu.committed.trust(fileGroup{s.Partition, s.FileID}, d.log.Key())
+			continue
+		}
+		if err := w.deleteAll(ctx, []string{d.log.Key()}); err != nil {
+			return nil, err
+		}
+		s.Logs = slices.DeleteFunc(slices.Clone(s.Logs), func(l fileslice.LogFile) bool { return l == d.log })
+	}
+	return view, nil
 }

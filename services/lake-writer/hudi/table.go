@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
@@ -50,6 +51,7 @@ type options struct {
 	parallelism int
 	baseURI     string
 	writeFile   fileWriter
+	logInstants func(ctx context.Context, t *Table, l fileslice.LogFile) ([]timeline.Instant, error)
 }
 
 // Option changes how a table is worked with.
@@ -71,7 +73,7 @@ func WithBaseURI(uri string) Option {
 }
 
 func newOptions(opts []Option) options {
-	o := options{now: time.Now, newID: uuid.NewString, parallelism: 4, writeFile: writeBaseFile}
+	o := options{now: time.Now, newID: uuid.NewString, parallelism: 4, writeFile: writeDataFile, logInstants: readLogInstants}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -156,6 +158,20 @@ func (t *Table) Commit(ctx context.Context, e timeline.Entry) (*meta.Commit, err
 		return nil, fmt.Errorf("read instant %s: %w", e.FileName(), err)
 	}
 	return c, nil
+}
+
+// compactionPlan reads the plan of a compaction, pending or completed.
+func (t *Table) compactionPlan(ctx context.Context, e timeline.Entry) (*meta.CompactionPlan, error) {
+	requested := timeline.Entry{Instant: e.Instant, Action: timeline.Compaction, State: timeline.Requested}
+	data, _, err := t.store.Get(ctx, requested.Key())
+	if err != nil {
+		return nil, fmt.Errorf("read plan of compaction %s: %w", e.Instant, err)
+	}
+	plan, err := meta.ParseCompactionPlan(data)
+	if err != nil {
+		return nil, fmt.Errorf("read plan of compaction %s: %w", e.Instant, err)
+	}
+	return plan, nil
 }
 
 // Schema is the table schema as of a timeline: that of the newest commit which names one, else the one of the creation.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/merge"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
 )
 
@@ -71,4 +72,37 @@ func checkRules(p meta.Properties, rules []rule) error {
 		}
 	}
 	return nil
+}
+
+// mergeRule is how log records of a table are merged: by its ordering field, or by what was written last.
+func mergeRule(p meta.Properties) (ordering string, mode merge.Mode, err error) {
+	fields := p.List(meta.OrderingFields, meta.PrecombineField)
+	if len(fields) > 1 {
+		return "", 0, &UnsupportedError{meta.OrderingFields, p.First(meta.OrderingFields), "merging by several ordering fields is not supported"}
+	}
+	if len(fields) == 1 {
+		ordering = fields[0]
+	}
+	switch m := p.First(meta.MergeMode); m {
+	case "EVENT_TIME_ORDERING":
+		return ordering, merge.EventTime, nil
+	case "COMMIT_TIME_ORDERING":
+		return ordering, merge.CommitTime, nil
+	case "":
+	default:
+		return "", 0, &UnsupportedError{meta.MergeMode, m, "only merging by ordering field or commit time is supported"}
+	}
+	switch class := p[meta.PayloadClass]; class {
+	case defaultPayload, "org.apache.hudi.common.model.EventTimeAvroPayload":
+		return ordering, merge.EventTime, nil
+	case "org.apache.hudi.common.model.OverwriteWithLatestAvroPayload":
+		return ordering, merge.CommitTime, nil
+	case "":
+		if ordering == "" {
+			return "", merge.CommitTime, nil
+		}
+		return ordering, merge.EventTime, nil
+	default:
+		return "", 0, &UnsupportedError{meta.PayloadClass, class, "only merging by ordering field or commit time is supported"}
+	}
 }

@@ -12,12 +12,8 @@ import (
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
 )
 
-var (
-	// ErrTimeTravel: what the table was at the wanted time is not known any more; some of it was archived or cleaned away.
-	ErrTimeTravel = errors.New("the table's state at that time is gone")
-	// ErrLogFiles: a file group has log files, which only a merge-on-read reader can merge.
-	ErrLogFiles = errors.New("file group has log files")
-)
+// ErrTimeTravel: what the table was at the wanted time is not known any more; some of it was archived or cleaned away.
+var ErrTimeTravel = errors.New("the table's state at that time is gone")
 
 // View is the picture of a table that a reader of one time has.
 type View struct {
@@ -56,6 +52,9 @@ func (t *Table) View(ctx context.Context, asOf timeline.Instant, partitions []st
 	}
 	latest := fileslice.Latest(objects, v.Timeline, replaced)
 	v.Slices, v.Dangling = latest.Slices, latest.Dangling
+	if len(latest.Unnamed) > 0 {
+		return nil, &UnsupportedError{latest.Unnamed[0], "", "looks like a log file and is not named like one"}
+	}
 	v.Missing, err = t.missing(ctx, v, active, objects, replaced, partitions)
 	return v, err
 }
@@ -97,7 +96,13 @@ func (t *Table) missing(
 		}
 		for partition, stats := range c.PartitionToWriteStats {
 			for _, s := range stats {
-				if s.Path != nil && covered(partition, partitions) && !slices.Contains(replaced[partition], s.FileID) {
+				if s.Path == nil {
+					continue
+				}
+				if _, err := fileslice.ParseLogKey(*s.Path); err == nil {
+					continue // a compaction may have folded it in, after which it can go
+				}
+				if covered(partition, partitions) && !slices.Contains(replaced[partition], s.FileID) {
 					last[path.Join(partition, s.FileID)] = *s.Path
 				}
 			}

@@ -9,12 +9,23 @@ import (
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/txn"
 )
 
-// Record is one row to add.
+// Record is one row to write, or a key to delete.
 type Record struct {
 	Key     string // the record key's text, "session_id:..,event_id:.."
-	Payload []byte // Avro binary in the writer schema
+	Payload []byte // Avro binary in the writer schema; a commit that appends to a log does not look into it
 	Writer  int    // index into CommitRequest.WriterSchemas
+	Delete  bool   // take the key's row away, whatever its ordering value; Payload and Writer count for nothing
 }
+
+// Operation is what a commit does with records whose key is in their group already.
+type Operation int
+
+const (
+	// Insert leaves them out and counts them: the first one wins. Only for copy-on-write tables, since it has to know the keys.
+	Insert Operation = iota
+	// Upsert keeps the one whose ordering field is greater, and of equal ones the newer; deletions come to pass in the order of the records.
+	Upsert
+)
 
 // Group are the records of one file group.
 type Group struct {
@@ -31,6 +42,7 @@ type Progress map[string]map[int32]Range
 
 // CommitRequest is one transaction: rows and the progress they stand for, both or neither.
 type CommitRequest struct {
+	Operation     Operation
 	Groups        []Group
 	WriterSchemas []string // Avro schemas of the payloads
 	TableSchema   string   // "" leaves it unchanged; else it may add nullable fields
@@ -43,8 +55,10 @@ type CommitRequest struct {
 type CommitResult struct {
 	Instant    timeline.Instant
 	CommitID   string
-	Rows       int64 // added
-	Duplicates int64 // records left out, since their key was in the group already
+	Rows       int64 // added; where a log was appended to, records written: whether they are new is not known then
+	Updated    int64 // rows replaced by a rewrite
+	Deleted    int64 // rows taken away by a rewrite; where a log was appended to, keys to delete
+	Duplicates int64 // records that Insert left out, since their key was in the group already
 	Files      int
 	Bytes      int64 // of the files
 	// Projected is false when the commit happened but its instant is not on the timeline yet, so that readers do not see it. The next
@@ -62,6 +76,7 @@ type Writer struct {
 		head      txn.Stored // as last seen
 		undecided *attempt   // its commit may or may not have happened
 		committed committedFiles
+		attempts  int64 // begun by this writer
 	}
 }
 
@@ -90,8 +105,8 @@ func (w *Writer) Redo(ctx context.Context) error {
 	return txn.Project(ctx, w.table.store, w.mu.head.Head)
 }
 
-// Commit adds the request's rows and moves the offsets, both or neither. A record whose key is in its group already, or twice in the
-// request, is left out and counted: the first one wins. Errors:
+// Commit writes the request's records and moves the offsets, both or neither. In a merge-on-read table a file group begins with a base
+// file, and later commits append log files to it until Compact. Errors:
 //   - ErrFenced: another owner took over; nothing of this commit is or will be visible,
 //   - ErrConflict, ErrInvalid, *SchemaError, *UnsupportedError: nothing was written,
 //   - *LostFileError: a file of the table is gone; nothing was written, and nothing will be until somebody looks,

@@ -31,6 +31,9 @@ func (t *Table) Acquire(ctx context.Context, owner string) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("acquire table: %w", err)
 	}
+	if err := checkType(p, note); err != nil {
+		return nil, fmt.Errorf("acquire table: %w", err)
+	}
 	stored, err := t.raiseEpoch(ctx, owner)
 	if err != nil {
 		return nil, fmt.Errorf("acquire table: %w", err)
@@ -44,6 +47,18 @@ func (t *Table) Acquire(ctx context.Context, owner string) (*Writer, error) {
 		return nil, fmt.Errorf("acquire table: %w", err)
 	}
 	return w, nil
+}
+
+// checkType refuses a table that became one of the other type since its creation.
+func checkType(p meta.Properties, note tableNote) error {
+	created := CopyOnWrite
+	if note.Type != "" {
+		created = TableType(note.Type)
+	}
+	if have := p[meta.TableType]; have != string(created) {
+		return &UnsupportedError{meta.TableType, have, "the table was created as " + string(created)}
+	}
+	return nil
 }
 
 // raiseEpoch makes owner the owner.
@@ -101,6 +116,9 @@ func (w *Writer) guardProperties(ctx context.Context) error {
 		return err
 	}
 	if err := checkWritable(p); err != nil {
+		return err
+	}
+	if err := checkType(p, w.config); err != nil {
 		return err
 	}
 	for _, key := range []string{meta.TableName, meta.RecordKeyFields, meta.PartitionFields, meta.HiveStyle} {

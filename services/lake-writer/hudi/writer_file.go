@@ -9,16 +9,22 @@ import (
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/basefile"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
-	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
 )
 
-// fileJob is one base file to build: the rows of the group's older file, if there is one, and those records whose keys it lacks.
+// fileJob is one data file to build.
 type fileJob struct {
-	file          fileslice.BaseFile
-	old           *fileslice.BaseFile
+	kind          planKind
+	operation     Operation
+	file          fileslice.BaseFile // what to build, unless it is a log
+	log           fileslice.LogFile
+	slice         fileslice.Slice // what to go on from
+	instant       timeline.Instant
+	timeline      *timeline.Timeline // whose commits the logs of the slice are read by
 	taskID        int
 	tableSchema   string
 	writerSchemas []string
+	ordering      string // field
 	records       []Record
 }
 
@@ -27,25 +33,51 @@ type fileResult struct {
 	data       []byte
 	rows       int64 // of the whole file
 	added      int64
+	updated    int64
+	deleted    int64
 	duplicates int64
+	// Of logs that were compacted.
+	logRecords, logBlocks, corrupt, rollbacks int64
 }
 
 // fileWriter builds a file. It is a seam: the commit protocol does not depend on what is in the files.
-type fileWriter func(ctx context.Context, store storage.Store, job fileJob) (fileResult, error)
+type fileWriter func(ctx context.Context, t *Table, job fileJob) (fileResult, error)
 
-// writeBaseFile is the fileWriter of Parquet base files.
-func writeBaseFile(ctx context.Context, store storage.Store, job fileJob) (fileResult, error) {
-	old, seen, err := openOld(ctx, store, job.old)
+// writeDataFile is the fileWriter of Hudi's formats.
+func writeDataFile(ctx context.Context, t *Table, job fileJob) (fileResult, error) {
+	switch {
+	case job.kind == appendLog:
+		return writeLogFile(job)
+	case job.kind == compact:
+		return writeCompactedFile(ctx, t, job)
+	case job.operation == Upsert:
+		return writeUpsertedFile(ctx, t, job)
+	default:
+		return writeInsertedFile(ctx, t, job)
+	}
+}
+
+func (job fileJob) newWriter(out io.Writer) (*basefile.Writer, error) {
+	w, err := basefile.NewWriter(out, basefile.Config{
+		TableSchema: job.tableSchema, WriterSchemas: job.writerSchemas, CommitTime: string(job.instant),
+		PartitionPath: job.file.Partition, FileName: job.file.Name(), TaskID: job.taskID,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("begin base file: %w", err)
+	}
+	return w, nil
+}
+
+// writeInsertedFile takes over the rows of the group's older file, if there is one, and adds those records whose keys it lacks.
+func writeInsertedFile(ctx context.Context, t *Table, job fileJob) (fileResult, error) {
+	old, seen, err := openOld(ctx, t, job.slice)
 	if err != nil {
 		return fileResult{}, err
 	}
 	var out bytes.Buffer
-	w, err := basefile.NewWriter(&out, basefile.Config{
-		TableSchema: job.tableSchema, WriterSchemas: job.writerSchemas, CommitTime: string(job.file.Instant),
-		PartitionPath: job.file.Partition, FileName: job.file.Name(), TaskID: job.taskID,
-	})
+	w, err := job.newWriter(&out)
 	if err != nil {
-		return fileResult{}, fmt.Errorf("begin base file: %w", err)
+		return fileResult{}, err
 	}
 	var result fileResult
 	fresh := make([]Record, 0, len(job.records))
@@ -62,7 +94,7 @@ func writeBaseFile(ctx context.Context, store storage.Store, job fileJob) (fileR
 	}
 	if old != nil {
 		if _, err := w.CopyFrom(ctx, old, nil); err != nil {
-			return fileResult{}, fmt.Errorf("copy rows of %s: %w", job.old.Key(), err)
+			return fileResult{}, fmt.Errorf("copy rows of %s: %w", job.slice.Base.Key(), err)
 		}
 	}
 	for _, r := range fresh {
@@ -87,22 +119,22 @@ func appendError(key string, err error) error {
 	return fmt.Errorf("add record %q: %w", key, err)
 }
 
-// openOld reads the older file and its keys.
-func openOld(ctx context.Context, store storage.Store, old *fileslice.BaseFile) (*basefile.Reader, map[string]struct{}, error) {
-	if old == nil {
+// openOld reads the slice's base file and its keys.
+func openOld(ctx context.Context, t *Table, slice fileslice.Slice) (*basefile.Reader, map[string]struct{}, error) {
+	if !slice.HasBase {
 		return nil, make(map[string]struct{}), nil
 	}
-	data, _, err := store.Get(ctx, old.Key())
+	data, _, err := t.store.Get(ctx, slice.Base.Key())
 	if err != nil {
 		return nil, nil, fmt.Errorf("read base file: %w", err)
 	}
 	r, err := basefile.OpenReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
-		return nil, nil, fmt.Errorf("open base file %s: %w", old.Key(), err)
+		return nil, nil, fmt.Errorf("open base file %s: %w", slice.Base.Key(), err)
 	}
 	keys, err := r.Keys()
 	if err != nil {
-		return nil, nil, fmt.Errorf("read keys of %s: %w", old.Key(), err)
+		return nil, nil, fmt.Errorf("read keys of %s: %w", slice.Base.Key(), err)
 	}
 	seen := make(map[string]struct{}, len(keys))
 	for _, k := range keys {

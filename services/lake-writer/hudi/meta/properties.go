@@ -45,6 +45,7 @@ const (
 	BaseFileFormat             = "hoodie.table.base.file.format"
 	TableFormat                = "hoodie.table.format"
 	PayloadClass               = "hoodie.compaction.payload.class"
+	MergeMode                  = "hoodie.record.merge.mode" // from table version 8 on
 	MergerStrategy             = "hoodie.compaction.record.merger.strategy"
 	CDCEnabled                 = "hoodie.table.cdc.enabled"
 	BootstrapBasePath          = "hoodie.bootstrap.base.path"
