@@ -15,6 +15,7 @@ require (
 	github.com/playhead-pipeline/playhead/services/ingest-gateway v0.0.0-00010101000000-000000000000
 	github.com/playhead-pipeline/playhead/services/internal v0.0.0-00010101000000-000000000000
 	github.com/playhead-pipeline/playhead/services/lake-writer v0.0.0-00010101000000-000000000000
+	github.com/playhead-pipeline/playhead/services/lake-writer/hudi v0.0.0-00010101000000-000000000000
 	github.com/playhead-pipeline/playhead/services/router v0.0.0-00010101000000-000000000000
 	github.com/twmb/franz-go v1.22.2
 	github.com/twmb/franz-go/pkg/kadm v1.18.0
@@ -93,7 +94,6 @@ require (
 	github.com/philhofer/fwd v1.2.0 // indirect
 	github.com/pierrec/lz4/v4 v4.1.33 // indirect
 	github.com/pkg/xattr v0.4.12 // indirect
-	github.com/playhead-pipeline/playhead/services/lake-writer/hudi v0.0.0-00010101000000-000000000000 // indirect
 	github.com/prometheus/client_golang v1.23.2 // indirect
 	github.com/prometheus/client_model v0.6.2 // indirect
 	github.com/prometheus/common v0.66.1 // indirect

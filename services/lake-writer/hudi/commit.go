@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
 	"time"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
