@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
@@ -212,18 +211,6 @@ type savepointed struct {
 
 // has reports whether a savepoint names a file.
 func (s *savepointed) has(partition, name string) bool { return s.files[partition][name] }
-
-// note is what the extra metadata of a clean says of the savepoints.
-func (s *savepointed) note() map[string]string {
-	if len(s.instants) == 0 {
-		return map[string]string{}
-	}
-	texts := make([]string, len(s.instants))
-	for i, instant := range s.instants {
-		texts[i] = string(instant)
-	}
-	return map[string]string{meta.SavepointsKey: strings.Join(texts, ",")}
-}
 
 // first is the earliest savepoint, complete or under way.
 func (s *savepointed) first() timeline.Instant {

@@ -45,8 +45,6 @@ func (n *node) String() string {
 	return string(n.kind)
 }
 
-func (n *node) nullable() bool { return n.union && n.nullIndex >= 0 }
-
 func (n *node) index(name string) int {
 	return slices.IndexFunc(n.fields, func(f field) bool { return f.name == name })
 }
