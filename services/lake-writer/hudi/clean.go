@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
@@ -212,12 +213,16 @@ type savepointed struct {
 // has reports whether a savepoint names a file.
 func (s *savepointed) has(partition, name string) bool { return s.files[partition][name] }
 
-// first is the earliest savepoint, complete or under way.
-func (s *savepointed) first() timeline.Instant {
-	if len(s.instants) == 0 || s.pending != "" && s.pending < s.instants[0] {
-		return s.pending
+// note is what the extra metadata of a clean says of the savepoints.
+func (s *savepointed) note() map[string]string {
+	if len(s.instants) == 0 {
+		return map[string]string{}
 	}
-	return s.instants[0]
+	texts := make([]string, len(s.instants))
+	for i, instant := range s.instants {
+		texts[i] = string(instant)
+	}
+	return map[string]string{meta.SavepointsKey: strings.Join(texts, ",")}
 }
 
 // savepointed reads the savepoints of a timeline.
