@@ -1,5 +1,6 @@
-// Package timeline owns instants, actions, states and the file names of timeline layout 1 (table version 6), and orders a listing
-// of .hoodie into a Timeline. It reads and writes no file and no clock; what the files hold is package meta's.
+// Package timeline owns instants, actions, states and the file names of timeline layouts 1 (table version 6) and 2 (8 and 9), and orders
+// a listing of either into a Timeline. It reads and writes no file and no clock; what the files hold is package meta's, and what layout 2
+// archived is package history's.
 package timeline
 
 import (

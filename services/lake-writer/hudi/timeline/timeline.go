@@ -9,11 +9,12 @@ import (
 // Action is what an instant does.
 type Action string
 
-// The actions of layout 1.
+// The actions. Clustering exists in layout 2 only; in layout 1 it is requested as a ReplaceCommit.
 const (
 	Commit        Action = "commit"
 	DeltaCommit   Action = "deltacommit"
 	ReplaceCommit Action = "replacecommit"
+	Clustering    Action = "clustering"
 	Compaction    Action = "compaction"
 	LogCompaction Action = "logcompaction"
 	Clean         Action = "clean"
@@ -38,11 +39,18 @@ type Entry struct {
 	Instant Instant
 	Action  Action
 	State   State
+	Layout  Layout // that names the entry's file
+
+	// Completion is when a completed entry of layout 2 completed, for the name says so. It is empty for other entries, and for files
+	// that kept their name when their table was upgraded: Hudi takes the time of the file's modification for them.
+	Completion Instant
 }
 
-// completedAction is the action under which a pending one completes: in layout 1 a compaction becomes a commit.
+// completedAction is the action under which a pending one completes: a compaction becomes a commit.
 func (a Action) completedAction() Action {
 	switch a {
+	case Clustering:
+		return ReplaceCommit
 	case Compaction:
 		return Commit
 	case LogCompaction:
@@ -52,9 +60,11 @@ func (a Action) completedAction() Action {
 	}
 }
 
-// known reports whether the action belongs to layout 1.
-func (a Action) known() bool {
+// known reports whether the action belongs to a layout.
+func (a Action) known(l Layout) bool {
 	switch a {
+	case Clustering:
+		return l == Layout2
 	case Commit, DeltaCommit, ReplaceCommit, Compaction, LogCompaction, Clean, Rollback, Savepoint, Restore, Indexing:
 		return true
 	default:
@@ -72,16 +82,11 @@ func (a Action) Writes() bool {
 	}
 }
 
-// Folder holds the timeline's files in layout 1, and Prefix is what their keys begin with: instants of the years 2000 to 2999.
-// Listing by it leaves out .hoodie/metadata, archived and .temp, which may hold many more objects than the timeline.
-const (
-	Folder = ".hoodie/"
-	Prefix = Folder + "2"
-)
-
-// FileName is the entry's file name in layout 1. The inflight name of a commit has no action word.
+// FileName is the entry's file name. The inflight name of a commit has no action word.
 func (e Entry) FileName() string {
 	switch {
+	case e.State == Completed && e.Layout == Layout2 && e.Completion != "":
+		return string(e.Instant) + "_" + string(e.Completion) + "." + string(e.Action.completedAction())
 	case e.State == Completed:
 		return string(e.Instant) + "." + string(e.Action.completedAction())
 	case e.State == Inflight && e.Action == Commit:
@@ -92,31 +97,42 @@ func (e Entry) FileName() string {
 }
 
 // Key is the entry's storage key.
-func (e Entry) Key() string { return Folder + e.FileName() }
+func (e Entry) Key() string { return e.Layout.Folder() + e.FileName() }
 
-// In is the same instant in another state.
+// In is the same instant in another state. A pending state has no completion time.
 func (e Entry) In(s State) Entry {
 	e.State = s
+	if s != Completed {
+		e.Completion = ""
+	}
 	return e
 }
 
 // ParseFileName reads a name of layout 1; ok is false for every other file, which readers must ignore.
-func ParseFileName(name string) (e Entry, ok bool) {
-	digits, rest, found := strings.Cut(name, ".")
+func ParseFileName(name string) (e Entry, ok bool) { return Layout1.ParseFileName(name) }
+
+// ParseFileName reads a name of the layout; ok is false for every other file, which readers must ignore.
+func (l Layout) ParseFileName(name string) (e Entry, ok bool) {
+	times, rest, found := strings.Cut(name, ".")
+	digits, completion, hasCompletion := strings.Cut(times, "_")
 	if _, err := ParseInstant(digits); !found || err != nil {
 		return Entry{}, false
 	}
+	if _, err := ParseInstant(completion); hasCompletion && err != nil {
+		return Entry{}, false
+	}
+	e = Entry{Instant: Instant(digits), Layout: l, Completion: Instant(completion)}
 	action, state, hasState := strings.Cut(rest, ".")
 	switch {
 	case hasState:
-		e = Entry{Instant(digits), Action(action), State(state)}
+		e.Action, e.State = Action(action), State(state)
 	case action == string(Inflight):
-		e = Entry{Instant(digits), Commit, Inflight}
+		e.Action, e.State = Commit, Inflight
 	default:
-		e = Entry{Instant(digits), Action(action), Completed}
+		e.Action, e.State = Action(action), Completed
 	}
 	// Only names that this package would write are names of the timeline.
-	if !e.Action.known() || e.State == Completed && e.Action.completedAction() != e.Action || e.FileName() != name {
+	if !e.Action.known(l) || e.State == Completed && e.Action.completedAction() != e.Action || e.FileName() != name {
 		return Entry{}, false
 	}
 	switch e.State {
@@ -129,27 +145,31 @@ func ParseFileName(name string) (e Entry, ok bool) {
 
 // Timeline is the active timeline: every instant once, ascending.
 type Timeline struct {
+	layout  Layout
 	entries []Entry
 }
 
-// New orders file names (without their folder) into a timeline. Names that it does not know are ignored.
-func New(names []string) *Timeline {
+// New orders file names of layout 1 (without their folder) into a timeline. Names that it does not know are ignored.
+func New(names []string) *Timeline { return NewLayout(Layout1, names) }
+
+// NewLayout orders a layout's file names (without their folder) into a timeline. Names that it does not know are ignored.
+func NewLayout(l Layout, names []string) *Timeline {
 	type id struct {
 		instant Instant
 		action  Action
 	}
 	furthest := make(map[id]Entry, len(names))
 	for _, name := range names {
-		e, ok := ParseFileName(name)
+		e, ok := l.ParseFileName(name)
 		if !ok {
 			continue
 		}
 		k := id{e.Instant, e.Action.completedAction()}
-		if old, seen := furthest[k]; !seen || rank(e.State) > rank(old.State) {
+		if old, seen := furthest[k]; !seen || cmp.Or(cmp.Compare(rank(e.State), rank(old.State)), cmp.Compare(old.Completion, e.Completion)) > 0 {
 			furthest[k] = e
 		}
 	}
-	t := &Timeline{entries: make([]Entry, 0, len(furthest))}
+	t := &Timeline{layout: l, entries: make([]Entry, 0, len(furthest))}
 	for _, e := range furthest {
 		t.entries = append(t.entries, e)
 	}
@@ -191,15 +211,42 @@ func (t *Timeline) Last() Instant {
 	return t.entries[len(t.entries)-1].Instant
 }
 
-// Committed reports whether files named after the instant count: its write completed, or it is before the first completed write
-// of the active timeline and so was archived (HoodieDefaultTimeline.containsOrBeforeTimelineStarts).
+// Layout is the layout of the timeline's entries.
+func (t *Timeline) Layout() Layout { return t.layout }
+
+// Committed reports whether files named after the instant count: its write completed, or it is before the start of the active timeline
+// and so was archived. The timeline starts with its first completed write (HoodieDefaultTimeline.containsOrBeforeTimelineStarts); in
+// layout 2, where pending writes may be older than completed ones, with its first write of any state (CompletionTimeQueryViewV2).
 func (t *Timeline) Committed(i Instant) bool {
-	for n, e := range t.Commits() {
-		if i <= e.Instant {
-			return i == e.Instant || n == 0
+	started := false
+	for _, e := range t.entries {
+		if !e.Action.Writes() || e.State != Completed && t.layout == Layout1 {
+			continue
 		}
+		if i < e.Instant {
+			return !started
+		}
+		if i == e.Instant && e.State == Completed {
+			return true
+		}
+		started = true
 	}
 	return false
+}
+
+// CompletionOf is when the write of an instant completed. It is false for an instant whose write is not on the timeline as completed, and
+// for those that do not say when: all of layout 1, and files named before their table was upgraded to layout 2.
+func (t *Timeline) CompletionOf(i Instant) (Instant, bool) {
+	from, _ := slices.BinarySearchFunc(t.entries, i, func(e Entry, i Instant) int { return cmp.Compare(e.Instant, i) })
+	for _, e := range t.entries[from:] {
+		if e.Instant != i {
+			break
+		}
+		if e.State == Completed && e.Action.Writes() && e.Completion != "" {
+			return e.Completion, true
+		}
+	}
+	return "", false
 }
 
 // Find returns the entry of an instant whose action completes as a.
@@ -214,7 +261,7 @@ func (t *Timeline) Find(i Instant, a Action) (Entry, bool) {
 
 // Until is the timeline up to and including an instant: what a reader of that time sees.
 func (t *Timeline) Until(i Instant) *Timeline {
-	return &Timeline{entries: t.filter(func(e Entry) bool { return e.Instant <= i })}
+	return &Timeline{layout: t.layout, entries: t.filter(func(e Entry) bool { return e.Instant <= i })}
 }
 
 func (t *Timeline) filter(keep func(Entry) bool) []Entry {
