@@ -22,6 +22,9 @@ func (v *verifier) files(ctx context.Context) error {
 	partition := ""
 	seen := make(map[string]string) // keys of one partition, and the file of each
 	for _, s := range v.view.Slices {
+		if !s.HasBase {
+			continue
+		}
 		if s.Base.Partition != partition {
 			partition = s.Base.Partition
 			clear(seen)

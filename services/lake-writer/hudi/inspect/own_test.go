@@ -11,6 +11,7 @@ import (
 	"github.com/hamba/avro/v2"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/keys"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 )
@@ -23,10 +24,15 @@ const ownSchema = `{"type":"record","name":"t","fields":[
 // ownTable makes a table of this library with three commits of 40 new rows each, ten of them repeated in the next.
 func ownTable(tb testing.TB) storage.Store {
 	tb.Helper()
+	return ownTableOf(tb, hudi.CopyOnWrite)
+}
+
+func ownTableOf(tb testing.TB, kind hudi.TableType) storage.Store {
+	tb.Helper()
 	store := storage.NewMem()
 	ctx := tb.Context()
 	table, err := hudi.Create(ctx, store, hudi.TableConfig{
-		Database: "lake", Name: "t", RecordKeyFields: []string{"session_id", "event_id"}, PartitionFields: []string{"day"},
+		Database: "lake", Name: "t", Type: kind, RecordKeyFields: []string{"session_id", "event_id"}, PartitionFields: []string{"day"},
 		OrderingField: "event_time", HiveStylePartitioning: true, Buckets: 2, BucketField: "session_id", Schema: ownSchema,
 	})
 	if err != nil {
@@ -62,6 +68,9 @@ func ownTable(tb testing.TB) storage.Store {
 			WriterSchemas: []string{ownSchema},
 			Progress:      hudi.Progress{"topic": {0: {From: int64(commit * 50), Next: int64(commit*50 + 50)}}},
 		}
+		if kind == hudi.MergeOnRead {
+			req.Operation = hudi.Upsert
+		}
 		for _, id := range slices.Sorted(maps.Keys(groups)) {
 			req.Groups = append(req.Groups, *groups[id])
 		}
@@ -80,6 +89,56 @@ func TestVerifyOwnTable(t *testing.T) {
 	}
 	if r.Rows != 130 || r.Partitions != 2 || r.Files != 4 || len(r.Faults)+len(r.Orphans)+len(r.Pending) > 0 {
 		t.Errorf("report %+v", r)
+	}
+}
+
+// TestVerifyLogs: the log files of a merge-on-read table are looked at too.
+func TestVerifyLogs(t *testing.T) {
+	t.Parallel()
+	check := func(spoil func(store storage.Store, log string)) *Report {
+		t.Helper()
+		store := ownTableOf(t, hudi.MergeOnRead)
+		var log string
+		for info, err := range store.List(t.Context(), "day=") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := fileslice.ParseLogKey(info.Key); err == nil {
+				log = info.Key
+			}
+		}
+		spoil(store, log)
+		r, err := Verify(t.Context(), store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	r := check(func(storage.Store, string) {})
+	if r.Rows != 130 || r.Files != 4 || r.Logs != 8 || len(r.Faults)+len(r.Orphans)+len(r.Pending) > 0 {
+		t.Errorf("report %+v", r)
+	}
+	r = check(func(store storage.Store, log string) {
+		if err := store.Delete(t.Context(), log); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if len(r.Faults) != 1 || !strings.Contains(r.Faults[0].What, "is missing") {
+		t.Errorf("a log is gone: %q", r.Faults)
+	}
+	r = check(func(store storage.Store, log string) {
+		data, _, err := store.Get(t.Context(), log)
+		if err == nil {
+			data[len(data)/2] ^= 0xff
+			data = data[:len(data)-3]
+			_, err = store.Put(t.Context(), log, data, storage.Condition{})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	if len(r.Faults) != 2 || !strings.Contains(r.Faults[0].What, "bytes, commit") || !strings.Contains(r.Faults[1].What, "corrupt") {
+		t.Errorf("a log is cut off: %q", r.Faults)
 	}
 }
 

@@ -22,7 +22,8 @@ import (
 type Report struct {
 	Instant    timeline.Instant `json:"instant"` // the newest commit
 	Partitions int              `json:"partitions"`
-	Files      int              `json:"files"` // newest file of each group
+	Files      int              `json:"files"` // newest base file of each group
+	Logs       int              `json:"logs"`  // log files on top of them
 	Rows       int64            `json:"rows"`
 	Bytes      int64            `json:"bytes"`
 	Faults     []Fault          `json:"faults"`
@@ -59,7 +60,7 @@ func Verify(ctx context.Context, store storage.Store) (*Report, error) {
 		report: &Report{Faults: []Fault{}, Orphans: []string{}, Pending: []string{}},
 	}
 	for _, step := range []func(context.Context) error{
-		v.properties, v.timeline, v.loadCommits, v.placement, v.partitions, v.loadNote, v.files, v.head,
+		v.properties, v.timeline, v.loadCommits, v.placement, v.partitions, v.loadNote, v.files, v.merged, v.head,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -78,7 +79,8 @@ type verifier struct {
 
 	newest *meta.Commit           // of the newest commit
 	stats  map[string]writtenStat // by storage key: files that active commits brought
-	last   map[string]string      // by partition and file id: the file that its last commit named
+	last   map[string]string      // by partition and file id: the base file that was named last
+	logs   map[string][]string    // by partition and file id: the log files named after it
 }
 
 // writtenStat is a write stat with the commit that holds it.
@@ -110,7 +112,7 @@ func (v *verifier) timeline(context.Context) error {
 
 // loadCommits reads what the active commits say that they wrote.
 func (v *verifier) loadCommits(ctx context.Context) error {
-	v.stats, v.last = make(map[string]writtenStat), make(map[string]string)
+	v.stats, v.last, v.logs = make(map[string]writtenStat), make(map[string]string), make(map[string][]string)
 	for _, e := range v.view.Timeline.Commits() {
 		c, err := v.table.Commit(ctx, e)
 		if errors.Is(err, meta.ErrCommit) {
@@ -127,12 +129,18 @@ func (v *verifier) loadCommits(ctx context.Context) error {
 					continue
 				}
 				v.stats[*s.Path] = writtenStat{s, e.Instant}
-				v.last[path.Join(partition, s.FileID)] = *s.Path
+				group := path.Join(partition, s.FileID)
+				if v.noteLog(group, *s.Path) {
+					continue
+				}
+				v.last[group] = *s.Path
+				delete(v.logs, group) // they are of the slice before
 			}
 		}
 		for partition, ids := range c.PartitionToReplaceFileIDs {
 			for _, id := range ids {
 				delete(v.last, path.Join(partition, id))
+				delete(v.logs, path.Join(partition, id))
 			}
 		}
 		v.newest, v.report.Instant = c, e.Instant
@@ -144,12 +152,14 @@ func (v *verifier) loadCommits(ctx context.Context) error {
 func (v *verifier) placement(context.Context) error {
 	shown := make(map[string]bool, len(v.view.Slices))
 	for _, s := range v.view.Slices {
+		v.slice(s)
+		if !s.HasBase {
+			v.fault(path.Join(s.Partition, s.FileID), "log files without a base file: hudi-rs does not read them")
+			continue
+		}
 		key := s.Base.Key()
 		shown[key] = true
-		if len(s.Logs) > 0 {
-			v.fault(key, "%d log files on a copy-on-write file group", len(s.Logs))
-		}
-		wanted, known := v.last[path.Join(s.Base.Partition, s.Base.FileID)]
+		wanted, known := v.last[path.Join(s.Partition, s.FileID)]
 		switch {
 		case known && wanted != key:
 			v.fault(key, "readers take this file, the last commit of its group named %s", wanted)
@@ -178,7 +188,7 @@ func (v *verifier) partitions(ctx context.Context) error {
 	depth := len(v.props.List(meta.PartitionFields))
 	last := ""
 	for i, s := range v.view.Slices {
-		partition := s.Base.Partition
+		partition := s.Partition
 		if i > 0 && partition == last {
 			continue
 		}
