@@ -115,10 +115,11 @@ func (m *merger) records(b *logfile.Block) error {
 		if err != nil {
 			return err
 		}
-		if old := m.winners.get(rec.key); old != nil && !m.beats(rec.ordering, false, old) {
+		n := winner{ordering: rec.ordering, deleted: rec.deleted, schema: s}
+		n.always = n.deleted && n.ordering.Kind == logfile.OrderingInt && n.ordering.Int64() == 0
+		if old := m.winners.get(rec.key); old != nil && !m.beats(&n, old) {
 			continue
 		}
-		n := winner{ordering: rec.ordering, deleted: rec.deleted, schema: s}
 		if rec.deleted {
 			datum = nil
 		}
@@ -137,10 +138,11 @@ func (m *merger) deletes(b *logfile.Block) error {
 	for _, r := range records {
 		m.stats.LogRecords++
 		key := []byte(r.Key)
-		if old := m.winners.get(key); old != nil && !m.beats(r.Ordering, true, old) {
+		n := winner{ordering: r.Ordering, deleted: true, always: r.Ordering.ByCommitTime()}
+		if old := m.winners.get(key); old != nil && !m.beats(&n, old) {
 			continue
 		}
-		if err := m.winners.put(key, winner{ordering: r.Ordering, deleted: true}, nil); err != nil {
+		if err := m.winners.put(key, n, nil); err != nil {
 			return err
 		}
 	}

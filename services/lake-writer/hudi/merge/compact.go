@@ -60,7 +60,7 @@ func (m *merger) decide(ctx context.Context, base *basefile.Reader) error {
 		if len(row.Values) > 1 {
 			old.ordering = orderingOf(row.Values[1], m.ordering)
 		}
-		w.lost = !m.beats(w.ordering, w.deleted, &old)
+		w.lost = !m.beats(w, &old)
 	}
 	return nil
 }
@@ -136,6 +136,9 @@ func orderingOf(value any, column *node) logfile.Ordering {
 	case []byte:
 		return logfile.BytesOrdering(v)
 	case time.Time:
+		if column.logical == avro.TimestampMillis {
+			return logfile.LongOrdering(v.UnixMilli())
+		}
 		return logfile.LongOrdering(v.UnixMicro())
 	case time.Duration:
 		return logfile.LongOrdering(v.Microseconds())

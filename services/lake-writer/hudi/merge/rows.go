@@ -19,6 +19,7 @@ import (
 )
 
 // Rows yields a slice's rows: those of the base file (nil: there is none) that stay, in its order, then the winners of the logs. Columns
+// (nil: the meta columns and the table's)
 // that neither has are null; the file name of a log record is its file id. After an error it yields nothing more.
 func Rows(ctx context.Context, cfg Config, base *basefile.Reader, logs []Source, columns []string) iter.Seq2[basefile.Row, error] {
 	return func(yield func(basefile.Row, error) bool) {
@@ -27,11 +28,23 @@ func Rows(ctx context.Context, cfg Config, base *basefile.Reader, logs []Source,
 			yield(basefile.Row{}, err)
 			return
 		}
+		if columns == nil {
+			columns = m.columns()
+		}
 		stopped, err := m.rows(ctx, base, logs, columns, yield)
 		if err = errors.Join(err, m.winners.close()); err != nil && !stopped {
 			yield(basefile.Row{}, err)
 		}
 	}
+}
+
+// columns are the meta columns and the table's.
+func (m *merger) columns() []string {
+	columns := slices.Clone(basefile.MetaColumns())
+	for _, f := range m.table.payload.fields {
+		columns = append(columns, f.name)
+	}
+	return columns
 }
 
 func (m *merger) rows(
@@ -67,15 +80,14 @@ func (m *merger) rows(
 
 // baseRows yields the rows of the base file that stay.
 func (m *merger) baseRows(ctx context.Context, base *basefile.Reader, columns []string, yield func(basefile.Row, error) bool) (stopped bool, err error) {
-	inFile := base.Columns()
-	wanted := slices.DeleteFunc(slices.Clone(columns), func(c string) bool { return !contains(inFile, c) })
+	wanted := slices.Clone(columns)
 	for _, c := range []string{basefile.RecordKeyColumn, m.cfg.Ordering} { // what deciding needs
-		if contains(inFile, c) && !contains(wanted, c) {
+		if c != "" && !contains(wanted, c) {
 			wanted = append(wanted, c)
 		}
 	}
 	n := 0
-	for row, err := range base.Rows(wanted) {
+	for row, err := range base.RowsAs(m.cfg.TableSchema, wanted) {
 		if err != nil {
 			return false, fmt.Errorf("read the base file: %w", err)
 		}
@@ -91,7 +103,7 @@ func (m *merger) baseRows(ctx context.Context, base *basefile.Reader, columns []
 				v, _ := row.Get(m.cfg.Ordering)
 				old.ordering = orderingOf(v, m.ordering)
 			}
-			if w.lost = !m.beats(w.ordering, w.deleted, &old); !w.lost {
+			if w.lost = !m.beats(w, &old); !w.lost {
 				continue
 			}
 		}

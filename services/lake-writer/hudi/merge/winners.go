@@ -17,6 +17,7 @@ type winner struct {
 	key      string
 	ordering logfile.Ordering
 	deleted  bool
+	always   bool    // a deletion by commit time: it wins over all before it and loses to all behind it
 	schema   *schema // of the datum; nil for a deletion
 	datum    []byte  // nil when it is in the temporary file, or there is none
 	at, size int64   // in the temporary file
@@ -113,18 +114,16 @@ func (w *winners) close() error {
 }
 
 // beats reports whether a record that comes after another of its key wins (BufferedRecordMergerFactory, KeyBasedFileGroupRecordBuffer).
-func (m *merger) beats(ordering logfile.Ordering, deleted bool, old *winner) bool {
+func (m *merger) beats(n, old *winner) bool {
 	switch {
-	case m.ordering == nil:
+	case m.ordering == nil || n.always:
 		return true
-	case deleted && ordering.ByCommitTime():
-		return true
-	case old.deleted && old.ordering.ByCommitTime():
-		return true
+	case old.always:
+		return !n.deleted // it stays against a deletion with a value, so that records behind both still win
 	}
-	null := logfile.Ordering{}
-	if order, ok := ordering.Compare(old.ordering); ok {
+	if order, ok := n.ordering.Compare(old.ordering); ok {
 		return order >= 0
 	}
-	return ordering.Kind != null.Kind || old.ordering.Kind == null.Kind
+	// Null is smaller than everything; of values of two classes the later one wins.
+	return n.ordering.Kind != logfile.OrderingNone || old.ordering.Kind == logfile.OrderingNone
 }
