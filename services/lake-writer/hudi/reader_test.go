@@ -3,6 +3,7 @@ package hudi
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -253,5 +254,48 @@ func TestTimelineOfSparkTable(t *testing.T) {
 	want := map[timeline.Action]int{timeline.Commit: 2, timeline.ReplaceCommit: 1, timeline.Clean: 1, timeline.Rollback: 1}
 	if !maps.Equal(actions, want) {
 		t.Errorf("actions %v, want %v", actions, want)
+	}
+}
+
+// TestMergeOnReadEqualsCopyOnWrite: Spark did the same to a table of each type, with updates, late updates, deletions, rollbacks, a compaction
+// and an insert overwrite, so our merging of the one must give the columns that the other's files simply hold. One commit was made to the
+// merge-on-read table alone, while its compaction was pending: a second version of five rows.
+func TestMergeOnReadEqualsCopyOnWrite(t *testing.T) {
+	t.Parallel()
+	rows := func(name string) map[string]string {
+		texts := make(map[string]string)
+		for _, row := range scanAll(t, goldenTable(t, name), Query{}) {
+			key, _ := row.Get(basefile.RecordKeyColumn)
+			meta := len(basefile.MetaColumns())
+			text, err := Row{Columns: row.Columns[meta:], Values: row.Values[meta:]}.MarshalJSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			partition, _ := row.Get(basefile.PartitionPathColumn)
+			id := fmt.Sprint(partition, "/", key)
+			if _, twice := texts[id]; twice {
+				t.Errorf("%s: %s is there twice", name, id)
+			}
+			texts[id] = string(text)
+		}
+		return texts
+	}
+	merged, plain := rows("v6-mor-015"), rows("v6-cow-015")
+	if len(plain) != 63 || len(merged) != len(plain) {
+		t.Errorf("%d rows merged, %d plain, want 63", len(merged), len(plain))
+	}
+	pending := 0
+	for key, want := range plain {
+		have := merged[key]
+		if strings.HasPrefix(key, "dt=2026-01-01/hr=00/session_id:s001,") && strings.Contains(have, `"v":"2"`) && strings.Contains(want, `"v":"1"`) {
+			pending++
+			continue
+		}
+		if have != want {
+			t.Errorf("%s: merged %s\nplain %s", key, have, want)
+		}
+	}
+	if pending != 5 {
+		t.Errorf("%d rows of the commit under the pending compaction, want 5", pending)
 	}
 }
