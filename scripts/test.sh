@@ -20,7 +20,7 @@ Stages:
   deploy    compose file and charts: parsed, linted, rendered, decoded strictly
   scenario  the pipeline on the embedded stack, as one process and as real processes; seeded defects are caught
   chaos     kill -9 and SIGSTOP of each service, short form; --full: ten kills each, on real Kafka (slow, by hand)
-  interop   real Kafka, registry and S3 server; Spark with Hudi 0.15.0 and 1.2.0 and hudi-rs read the table; the S3 store on the real
+  interop   real Kafka, registry and S3 server; Spark with Hudi 0.15.0, 1.1.1, 1.2.0 and hudi-rs read tables; the S3 store on the real
             server    needs java, mvn, python3
   dev       scripts/dev.sh runs the main job, twice on one folder
 TXT
