@@ -405,7 +405,7 @@ func TestDictionaryOverflows(t *testing.T) {
 	t.Parallel()
 	c := &testColumn{spec: Spec{Type: format.ByteArray, Encoding: Dictionary, Text: true}}
 	for i := range 3000 {
-		c.rows = append(c.rows, []testValue{{text: fmt.Appendf(nil, "value %d", i*i%900)}})
+		c.rows = append(c.rows, []testValue{{text: fmt.Appendf(nil, "value %d", i*7%900)}})
 	}
 	col, err := NewColumn(c.spec, testOptions(t, format.Zstd))
 	if err != nil {
