@@ -50,14 +50,12 @@ const (
 
 func newTableModel(t *testing.T, cfg TableConfig, seed uint64) *tableModel {
 	t.Helper()
-	store, err := storage.NewDir(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := storage.NewMem() // a directory syncs every file, which takes minutes here
 	m := &tableModel{
 		t: t, rnd: rand.New(rand.NewPCG(seed, 1)), store: store, rows: make(map[string]modelRow), times: make(map[string]int64),
 		past: make(map[timeline.Instant]map[string]modelRow), avro: modelSchema, schema: avro.MustParse(modelSchema),
 	}
+	var err error
 	if m.table, err = Create(t.Context(), store, cfg); err != nil {
 		t.Fatal(err)
 	}
