@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// ErrCommit: bytes are no commit metadata of table version 6.
+// ErrCommit: bytes are no commit metadata.
 var ErrCommit = errors.New("malformed commit metadata")
 
 // NoPreviousCommit is what prevCommit holds for a new file group: the text, since Hudi dereferences the field.
@@ -19,8 +19,8 @@ const (
 	PlayheadKey   = "playhead.commit"              // JSON of CommitNote
 )
 
-// Commit is the metadata of a commit in table version 6 (HoodieCommitMetadata and, with PartitionToReplaceFileIDs,
-// HoodieReplaceCommitMetadata), in the order in which Hudi writes the fields.
+// Commit is the metadata of a commit (HoodieCommitMetadata and, with PartitionToReplaceFileIDs, HoodieReplaceCommitMetadata), in the order
+// in which Hudi 0.15 writes the fields. Table version 6 holds it as JSON, 8 and 9 as Avro.
 type Commit struct {
 	PartitionToWriteStats     map[string][]WriteStat `json:"partitionToWriteStats"`
 	Compacted                 bool                   `json:"compacted"`
@@ -61,6 +61,9 @@ type WriteStat struct {
 	FileSizeInBytes              int64            `json:"fileSizeInBytes"` // the object's true size: Hudi's metadata table believes it
 	MinEventTime                 *int64           `json:"minEventTime"`
 	MaxEventTime                 *int64           `json:"maxEventTime"`
+	PrevBaseFile                 *string          `json:"prevBaseFile,omitempty"`       // Hudi 1.x: name of the base file that was rewritten
+	NumUpdates                   int64            `json:"numUpdates,omitempty"`         // Hudi 1.x
+	TotalLogReadTimeMs           int64            `json:"totalLogReadTimeMs,omitempty"` // Hudi 1.x
 	RuntimeStats                 *RuntimeStats    `json:"runtimeStats"`
 	*LogStat                                      // of a log append; nil for a base file
 }
@@ -86,7 +89,7 @@ type RuntimeStats struct {
 	TotalCreateTime int64 `json:"totalCreateTime"`
 }
 
-// Encode is the JSON that a completed or inflight file holds.
+// Encode is the JSON that a completed or inflight file of table version 6 holds.
 func (c Commit) Encode() ([]byte, error) {
 	if c.PartitionToWriteStats == nil {
 		c.PartitionToWriteStats = map[string][]WriteStat{}
@@ -101,13 +104,18 @@ func (c Commit) Encode() ([]byte, error) {
 	return data, nil
 }
 
-// ParseCommit reads commit metadata. Unknown fields are ignored, and no bytes are no stats: Hudi reads both so.
+// ParseCommit reads commit metadata, as JSON or, by its magic, as an Avro container file. Unknown fields are ignored, and no bytes are no
+// stats: Hudi reads both so.
 func ParseCommit(data []byte) (*Commit, error) {
 	var c Commit
 	if len(data) == 0 {
 		return &c, nil
 	}
-	if err := json.Unmarshal(data, &c); err != nil {
+	decode := json.Unmarshal
+	if isContainer(data) {
+		decode = decodeRecord
+	}
+	if err := decode(data, &c); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCommit, err)
 	}
 	return &c, nil

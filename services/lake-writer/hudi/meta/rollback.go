@@ -1,12 +1,8 @@
 package meta
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-
-	"github.com/hamba/avro/v2"
-	"github.com/hamba/avro/v2/ocf"
 )
 
 // ErrRollback: bytes are no rollback plan or metadata.
@@ -72,7 +68,7 @@ func (m RollbackMetadata) Encode() ([]byte, error) { return encodeOCF(rollbackMe
 func ParseRollbackPlan(data []byte) (*RollbackPlan, error) {
 	var p RollbackPlan
 	if err := decodeOCF(data, &p); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrRollback, err)
 	}
 	if p.InstantToRollback == nil {
 		return nil, fmt.Errorf("plan names no instant: %w", ErrRollback)
@@ -84,45 +80,7 @@ func ParseRollbackPlan(data []byte) (*RollbackPlan, error) {
 func ParseRollbackMetadata(data []byte) (*RollbackMetadata, error) {
 	var m RollbackMetadata
 	if err := decodeOCF(data, &m); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrRollback, err)
 	}
 	return &m, nil
-}
-
-// encodeOCF writes one record with the schema's own text: Hudi's readers look for fields by name and want Java's string property.
-func encodeOCF(schema string, record any) ([]byte, error) {
-	var b bytes.Buffer
-	enc, err := ocf.NewEncoder(schema, &b, ocf.WithSchemaMarshaler(func(avro.Schema) ([]byte, error) { return []byte(schema), nil }))
-	if err != nil {
-		return nil, fmt.Errorf("encode %T: %w", record, err)
-	}
-	if err := enc.Encode(record); err != nil {
-		return nil, fmt.Errorf("encode %T: %w", record, err)
-	}
-	if err := enc.Close(); err != nil {
-		return nil, fmt.Errorf("encode %T: %w", record, err)
-	}
-	return b.Bytes(), nil
-}
-
-// decodeOCF reads the one record of a container file. The bytes come from other writers, and the Avro library panics on some
-// malformed ones.
-func decodeOCF(data []byte, record any) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", ErrRollback, r)
-		}
-	}()
-	dec, err := ocf.NewDecoder(bytes.NewReader(data))
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrRollback, err)
-	}
-	defer dec.Close()
-	if !dec.HasNext() {
-		return fmt.Errorf("no record: %w", errors.Join(ErrRollback, dec.Error()))
-	}
-	if err := dec.Decode(record); err != nil {
-		return fmt.Errorf("%w: %w", ErrRollback, err)
-	}
-	return nil
 }
