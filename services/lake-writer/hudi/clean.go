@@ -225,6 +225,14 @@ func (s *savepointed) note() map[string]string {
 	return map[string]string{meta.SavepointsKey: strings.Join(texts, ",")}
 }
 
+// first is the earliest savepoint, complete or under way.
+func (s *savepointed) first() timeline.Instant {
+	if len(s.instants) == 0 || s.pending != "" && s.pending < s.instants[0] {
+		return s.pending
+	}
+	return s.instants[0]
+}
+
 // savepointed reads the savepoints of a timeline.
 func (t *Table) savepointed(ctx context.Context, tl *timeline.Timeline) (*savepointed, error) {
 	s := &savepointed{files: make(map[string]map[string]bool)}

@@ -146,7 +146,7 @@ func sweepService(t *testing.T, base storage.Store, readable []timeline.Instant,
 				store := storagetest.FailNth(mem, fault)
 				err := serve(t.Context(), store)
 				if !store.Fired() {
-					if err != nil || fault.N < 8 {
+					if err != nil || fault.N < 3 {
 						t.Fatalf("after %d calls: %v", fault.N, err)
 					}
 					return

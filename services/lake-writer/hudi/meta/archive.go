@@ -128,7 +128,11 @@ type ArchiveDecoder struct{ schema avro.Schema }
 
 // NewArchiveDecoder makes a decoder for a block's schema, which another release of Hudi may have written.
 func NewArchiveDecoder(schema string) (*ArchiveDecoder, error) {
-	s, err := parseSchema(schema)
+	parse := archiveSchema
+	if schema != ArchiveSchema {
+		parse = func() (avro.Schema, error) { return parseSchema(schema) }
+	}
+	s, err := parse()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrArchive, err)
 	}
