@@ -2,7 +2,6 @@ package hudi
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -26,6 +25,38 @@ func servicesTable(t *testing.T, n int) (*storage.Mem, []timeline.Instant) {
 	instants := []timeline.Instant{w.Head().Instant}
 	for i := range int64(n) {
 		result, err := w.Commit(t.Context(), protoRequest(2*i, 2*i+2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		instants = append(instants, result.Instant)
+	}
+	return store, instants
+}
+
+// servicesMergeTable is a merge-on-read table of 8 commits that was compacted before the sixth. It returns the instants of all commits.
+func servicesMergeTable(t *testing.T) (*storage.Mem, []timeline.Instant) {
+	t.Helper()
+	store := storage.NewMem()
+	table, err := Create(t.Context(), store, protoMergeConfig(), protoOptions()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := table.Acquire(t.Context(), "setup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	instants := []timeline.Instant{w.Head().Instant}
+	for i := range int64(8) {
+		if i == 5 {
+			result, err := w.Compact(t.Context(), CompactOptions{})
+			if err != nil || result == nil {
+				t.Fatalf("compact: %+v, %v", result, err)
+			}
+			instants = append(instants, result.Instant)
+		}
+		req := protoRequest(2*i, 2*i+2)
+		req.Operation = Upsert
+		result, err := w.Commit(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,9 +101,12 @@ func rowsAsOf(t *testing.T, store storage.Store, asOf timeline.Instant) []string
 	}
 	var seen []string
 	for _, s := range v.Slices {
-		data, _, err := store.Get(t.Context(), s.Base.Key())
-		var rows []protoRow
-		if err := errors.Join(err, json.Unmarshal(data, &rows)); err != nil {
+		rows, err := protoRows(t.Context(), store, s.Base.Key())
+		for _, l := range s.Logs {
+			logged, logErr := protoRows(t.Context(), store, l.Key())
+			rows, err = append(rows, protoCommitted(logged, v.Timeline)...), errors.Join(err, logErr)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		for _, r := range rows {

@@ -406,3 +406,66 @@ func TestCleanFenced(t *testing.T) {
 		}
 	}
 }
+
+// TestServicesMergeOnRead: a slice goes with its logs, none goes whose logs are needed, and a compaction is archived with its plan.
+func TestServicesMergeOnRead(t *testing.T) {
+	t.Parallel()
+	store, instants := servicesMergeTable(t)
+	compaction := instants[6]
+	w, err := openAndAcquire(t.Context(), store, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var old []string // of the slices before the compaction
+	for _, key := range dataFiles(t, store) {
+		f, err := fileslice.ParseKey(key)
+		l, logErr := fileslice.ParseLogKey(key)
+		if err == nil && f.Instant < compaction || logErr == nil && l.Instant < compaction {
+			old = append(old, key)
+		}
+	}
+	before := make(map[timeline.Instant][]string)
+	for _, instant := range instants[6:] {
+		before[instant] = rowsAsOf(t, store, instant)
+	}
+	same := func() {
+		t.Helper()
+		for instant, want := range before {
+			if got := rowsAsOf(t, store, instant); !slices.Equal(got, want) {
+				t.Errorf("rows as of %s are %v, were %v", instant, got, want)
+			}
+		}
+	}
+	if result, err := w.Clean(t.Context(), CleanOptions{Retain: 4}); err != nil || len(result.Files) != 0 {
+		t.Errorf("as of the compaction the slices before are needed: %+v, %v", result, err)
+	}
+	result, err := w.Clean(t.Context(), CleanOptions{Retain: 3})
+	if err != nil || !slices.Equal(slices.Sorted(slices.Values(result.Files)), old) || len(old) != 10 {
+		t.Errorf("cleaned %+v, %v; want %v", result, err, old)
+	}
+	delete(before, compaction)
+	same()
+	done, err := w.Archive(t.Context(), ArchiveOptions{KeepMin: 2, KeepMax: 2})
+	if err != nil || len(done.Archived) != 7 || len(done.Swept) != 0 {
+		t.Errorf("archived %+v, %v", done, err)
+	}
+	if got := rowsAsOf(t, store, ""); !slices.Equal(got, before[instants[9]]) {
+		t.Errorf("rows %v, want %v", got, before[instants[9]])
+	}
+	same()
+	planned := false
+	for _, e := range archived(t, store) {
+		planned = planned || e.Instant == compaction && e.Action == timeline.Compaction && e.State == timeline.Requested && e.Metadata["operations"] != nil
+	}
+	if !planned {
+		t.Error("the plan of the compaction is not in the archive")
+	}
+}
+
+func openAndAcquire(ctx context.Context, store storage.Store, owner string) (*Writer, error) {
+	table, err := Open(ctx, store, protoOptions()...)
+	if err != nil {
+		return nil, err
+	}
+	return table.Acquire(ctx, owner)
+}
