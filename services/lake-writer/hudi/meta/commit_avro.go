@@ -3,7 +3,6 @@ package meta
 import (
 	_ "embed"
 	"fmt"
-	"strings"
 	"sync"
 
 	"github.com/hamba/avro/v2"
@@ -35,7 +34,7 @@ func (c Commit) EncodeOCF() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode commit metadata: %w", err)
 	}
-	data, err := encodeRecord(strings.TrimSpace(text), schema, record)
+	data, err := encodeRecord(text, schema, record)
 	if err != nil {
 		return nil, fmt.Errorf("encode commit metadata: %w", err)
 	}

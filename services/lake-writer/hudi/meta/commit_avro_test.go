@@ -2,7 +2,9 @@ package meta_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"reflect"
 	"testing"
 
@@ -110,12 +112,52 @@ func TestCutOff(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		const step = 23
-		for end := len(data) - 17; end > 0; end -= step { // the sync marker ends the file
+		for end := len(data) - 1; end > 0; end -= step {
 			if parse(data[:end]) == nil {
 				t.Errorf("%s: %d of %d bytes were taken", name, end, len(data))
 			}
 		}
 	}
+}
+
+// container is a file with a schema of the test's own.
+func container(schema, datum string) []byte {
+	data := binary.AppendVarint([]byte("Obj\x01\x02\x16avro.schema"), int64(len(schema)))
+	data = append(data, schema+"\x00"+"0123456789abcdef\x02"...)
+	data = append(binary.AppendVarint(data, int64(len(datum))), datum...)
+	return append(data, "0123456789abcdef"...)
+}
+
+// TestHostileSchemas: a schema by which values without end take no bytes is refused, whoever wrote it.
+func TestHostileSchemas(t *testing.T) {
+	t.Parallel()
+	nested := `"null"`
+	for i := range 40 { // of each level two, without a byte
+		nested = fmt.Sprintf(`{"type":"record","name":"r%d","fields":[{"name":"a","type":%s},{"name":"b","type":%s}]}`, i, nested, nameOf(nested, i-1))
+	}
+	for what, schema := range map[string]string{
+		"a record in itself":  `{"type":"record","name":"a","fields":[{"name":"x","type":"a"}]}`,
+		"in an array of it":   `{"type":"record","name":"a","fields":[{"name":"x","type":{"type":"array","items":["null","a"]}}]}`,
+		"doubled forty times": nested,
+	} {
+		if c, err := meta.ParseCommit(container(schema, "")); !errors.Is(err, meta.ErrCommit) {
+			t.Errorf("%s: commit %+v, %v", what, c, err)
+		}
+		if p, err := meta.ParseRollbackPlan(container(schema, "")); !errors.Is(err, meta.ErrRollback) {
+			t.Errorf("%s: plan %+v, %v", what, p, err)
+		}
+	}
+	if _, err := meta.ParseCommit(container(`{"type":"record","name":"a","fields":[]}`, "")); err != nil {
+		t.Errorf("a record without fields: %v", err)
+	}
+}
+
+// nameOf is the name of a level that has been defined, and the type itself where it has none.
+func nameOf(schema string, level int) string {
+	if level < 0 {
+		return schema
+	}
+	return fmt.Sprintf(`"r%d"`, level)
 }
 
 func TestRequestedReplaceOfHudi(t *testing.T) {
