@@ -195,17 +195,12 @@ func TestArchiveInterrupted(t *testing.T) {
 	for n := 0; ; n++ {
 		store := copyOf(t, base)
 		p := newPausing(store, n)
-		ended := make(chan error, 1)
-		go func() {
-			w, err := acquireFrom(t.Context(), p, "a")
-			if err == nil {
-				_, err = w.Archive(t.Context(), ArchiveOptions{KeepMin: 3, KeepMax: 4})
-			}
-			ended <- err
-		}()
-		select {
-		case <-p.paused:
-		case err := <-ended:
+		ended, paused := start(t, p, "a", asService(func(ctx context.Context, w *Writer) error {
+			_, err := w.Archive(ctx, ArchiveOptions{KeepMin: 3, KeepMax: 4})
+			return err
+		}))
+		if !paused {
+			err := <-ended
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -438,17 +433,12 @@ func TestArchiveFenced(t *testing.T) {
 	for n := 0; ; n++ {
 		store := copyOf(t, base)
 		p := newPausing(store, n)
-		ended := make(chan error, 1)
-		go func() {
-			w, err := acquireFrom(t.Context(), p, "old")
-			if err == nil {
-				_, err = w.Archive(t.Context(), ArchiveOptions{KeepMin: 3, KeepMax: 4})
-			}
-			ended <- err
-		}()
-		select {
-		case <-p.paused:
-		case err := <-ended:
+		ended, paused := start(t, p, "old", asService(func(ctx context.Context, w *Writer) error {
+			_, err := w.Archive(ctx, ArchiveOptions{KeepMin: 3, KeepMax: 4})
+			return err
+		}))
+		if !paused {
+			err := <-ended
 			if err != nil || refused == 0 {
 				t.Fatalf("%d savepoints were refused, %v", refused, err)
 			}

@@ -203,3 +203,14 @@ func sweepService(t *testing.T, base storage.Store, readable []timeline.Instant,
 		})
 	}
 }
+
+// asService makes a table service what start can pause: an owner that acquires the table and runs it.
+func asService(run func(context.Context, *Writer) error) func(context.Context, storage.Store, string, []Option) error {
+	return func(ctx context.Context, store storage.Store, owner string, _ []Option) error {
+		w, err := acquireFrom(ctx, store, owner)
+		if err != nil {
+			return err
+		}
+		return run(ctx, w)
+	}
+}

@@ -367,17 +367,12 @@ func TestCleanFenced(t *testing.T) {
 	for n := 0; ; n++ {
 		store := copyOf(t, base)
 		p := newPausing(store, n)
-		ended := make(chan error, 1)
-		go func() {
-			w, err := acquireFrom(t.Context(), p, "old")
-			if err == nil {
-				_, err = w.Clean(t.Context(), CleanOptions{Retain: 2})
-			}
-			ended <- err
-		}()
-		select {
-		case <-p.paused:
-		case err := <-ended:
+		ended, paused := start(t, p, "old", asService(func(ctx context.Context, w *Writer) error {
+			_, err := w.Clean(ctx, CleanOptions{Retain: 2})
+			return err
+		}))
+		if !paused {
+			err := <-ended
 			if err != nil {
 				t.Fatal(err)
 			}
