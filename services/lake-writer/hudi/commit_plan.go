@@ -206,7 +206,7 @@ func (w *Writer) planGroups(ctx context.Context, tl *timeline.Timeline, groups [
 			return nil, nil, err
 		}
 		for _, g := range byPartition[partition] {
-			plan, err := w.planGroup(g, view.Slices)
+			plan, err := w.planGroup(g, view.Slices, replaced[partition])
 			if err != nil {
 				return nil, nil, err
 			}
@@ -247,11 +247,21 @@ func (w *Writer) listPartition(ctx context.Context, partition string) (objects [
 	return objects, hasMetafile, nil
 }
 
-// planGroup finds the group's slice among those of its partition and decides what is done to it.
-func (w *Writer) planGroup(g Group, slices []fileslice.Slice) (groupPlan, error) {
-	plan := groupPlan{partition: g.Partition, id: keys.FileID(g.Partition, g.Bucket), records: g.Records}
+// newFileID is the id of a bucket's first file group, or of the one after those that were replaced: readers pass over a replaced id.
+func newFileID(g Group, replaced []string) string {
+	id := keys.FileID(g.Partition, g.Bucket)
+	for n := 1; slices.Contains(replaced, id); n++ {
+		id = keys.FileID(g.Partition+"#"+strconv.Itoa(n), g.Bucket)
+	}
+	return id
+}
+
+// planGroup finds the group's slice among those of its partition and decides what is done to it. replaced are the partition's file groups
+// that were taken away.
+func (w *Writer) planGroup(g Group, view []fileslice.Slice, replaced []string) (groupPlan, error) {
+	plan := groupPlan{partition: g.Partition, id: newFileID(g, replaced), records: g.Records}
 	found := false
-	for _, s := range slices {
+	for _, s := range view {
 		bucket, ok := keys.BucketOf(s.FileID)
 		switch {
 		case s.Partition != g.Partition || ok && bucket != g.Bucket:

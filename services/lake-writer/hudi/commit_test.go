@@ -358,3 +358,28 @@ func TestFenced(t *testing.T) {
 		t.Errorf("HEAD %+v", h)
 	}
 }
+
+// TestReplacedGroup: rows for a bucket whose file group was taken away by a replacecommit, as Spark's insert overwrite does, go to a group of
+// another id: readers pass over the replaced one, whatever is written to it later.
+func TestReplacedGroup(t *testing.T) {
+	t.Parallel()
+	store := storage.NewMem()
+	table, w := acquired(t, store)
+	first := mustCommit(t, w, eventRequest(t, 0, "s1", "e1"))
+	id := keys.FileID("day=1", keys.Bucket(protoConfig.Buckets, "s1"))
+	replace := timeline.Entry{Instant: timeline.Next(time.Now(), first.Instant), Action: timeline.ReplaceCommit, State: timeline.Completed}
+	data, err := meta.Commit{
+		PartitionToReplaceFileIDs: map[string][]string{"day=1": {id}}, OperationType: "DELETE_PARTITION",
+		ExtraMetadata: map[string]string{meta.SchemaKey: protoSchema},
+	}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	putObject(t, store, replace.Key(), data)
+	second := mustCommit(t, w, eventRequest(t, 1, "s1", "e2"))
+	third := mustCommit(t, w, eventRequest(t, 2, "s1", "e3"))
+	want := map[string]string{"session_id:s1,event_id:e2": string(second.Instant), "session_id:s1,event_id:e3": string(third.Instant)}
+	if got := rowsByKey(t, table); !maps.Equal(got, want) {
+		t.Errorf("rows %v\nwant %v", got, want)
+	}
+}
