@@ -88,7 +88,7 @@ func NewArchivedEntry(e timeline.Entry, content []byte, transition timeline.Inst
 		dec.UseNumber() // counters do not fit into a float
 		err = dec.Decode(&v)
 	} else {
-		v, err = containerRecord(content)
+		v, err = readContainer(content)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrArchive, e.FileName(), err)
@@ -130,7 +130,7 @@ type ArchiveDecoder struct{ schema avro.Schema }
 func NewArchiveDecoder(schema string) (*ArchiveDecoder, error) {
 	parse := archiveSchema
 	if schema != ArchiveSchema {
-		parse = func() (avro.Schema, error) { return parseSchema(schema) }
+		parse = func() (avro.Schema, error) { return embeddedSchema(schema) }
 	}
 	s, err := parse()
 	if err != nil {

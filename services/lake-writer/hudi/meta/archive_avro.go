@@ -2,12 +2,10 @@ package meta
 
 import (
 	"bytes"
-	"compress/flate"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"slices"
@@ -22,8 +20,9 @@ import (
 var errAvro = errors.New("malformed Avro")
 
 // parseSchema parses a schema by itself: the library's parser shares the names of types between schemas otherwise.
-func parseSchema(text string) (avro.Schema, error) {
-	s, err := avro.ParseWithCache(text, "", &avro.SchemaCache{})
+func parseSchema(text string) (s avro.Schema, err error) {
+	defer recovered(&err)
+	s, err = avro.ParseWithCache(text, "", &avro.SchemaCache{})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errAvro, err)
 	}
@@ -286,44 +285,4 @@ func appendZero(dst []byte, t avro.Type) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("%w: no value for %s", errAvro, t)
 	}
-}
-
-// maxRecordBytes bounds what a compressed record of a container file may grow to.
-const maxRecordBytes = 1 << 30
-
-// containerRecord reads the one record of an object container file in the schema that the file embeds.
-func containerRecord(data []byte) (any, error) {
-	b := avroBytes{rest: data}
-	if !bytes.Equal(b.take(4), []byte("Obj\x01")) {
-		return nil, fmt.Errorf("%w: no container file", errAvro)
-	}
-	header := make(map[string]string)
-	b.blocks(func() {
-		key := string(b.take(b.long()))
-		header[key] = string(b.take(b.long()))
-	})
-	b.take(16) // the sync marker
-	if n := b.long(); b.err == nil && n != 1 {
-		b.fail("%d records", n)
-	}
-	record := b.take(b.long())
-	if b.err != nil {
-		return nil, b.err
-	}
-	switch codec := header["avro.codec"]; codec {
-	case "", "null":
-	case "deflate":
-		var err error
-		record, err = io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(record)), maxRecordBytes))
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errAvro, err)
-		}
-	default:
-		return nil, fmt.Errorf("%w: codec %q", errAvro, codec)
-	}
-	schema, err := parseSchema(header["avro.schema"])
-	if err != nil {
-		return nil, err
-	}
-	return decodeAvro(schema, record)
 }

@@ -2,6 +2,7 @@ package meta_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"reflect"
 	"testing"
@@ -159,4 +160,24 @@ func FuzzNewArchivedEntry(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestArchiveRefusesEndlessSchemas: a schema whose record holds itself would be read without end, and that ends the process.
+func TestArchiveRefusesEndlessSchemas(t *testing.T) {
+	t.Parallel()
+	const endless = `{"type":"record","name":"r","fields":[{"name":"r","type":"r"}]}`
+	if _, err := meta.NewArchiveDecoder(endless); !errors.Is(err, meta.ErrArchive) {
+		t.Errorf("decoder: %v", err)
+	}
+	file := append([]byte("Obj\x01"), 2)
+	file = append(append(file, byte(2*len("avro.schema"))), "avro.schema"...)
+	file = append(binary.AppendVarint(file, int64(len(endless))), endless...)
+	file = append(file, 0)
+	file = append(file, make([]byte, 16)...)
+	file = append(file, 2, 0) // one record of no bytes
+	file = append(file, make([]byte, 16)...)
+	e := timeline.Entry{Instant: "20260101000000000", Action: timeline.Clean, State: timeline.Completed}
+	if _, err := meta.NewArchivedEntry(e, file, ""); !errors.Is(err, meta.ErrArchive) {
+		t.Errorf("entry: %v", err)
+	}
 }
