@@ -2,10 +2,8 @@ package hudi
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
-	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/logfile"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
 )
 
@@ -60,13 +58,6 @@ func (s *orphanSweep) bases(ctx context.Context, objects []fileslice.Object) err
 	return nil
 }
 
-// logBlocks is what the blocks of a log file say about instants.
-type logBlocks struct {
-	file     fileslice.LogFile
-	instants []timeline.Instant // of blocks with records or deletions
-	targets  []timeline.Instant // that its commands roll back
-}
-
 // logs sweeps the log files among a folder's objects. Their names do not say who wrote them, so the headers of those are read that no
 // active commit names. A block that a later command rolls back stays without effect, however old its instant becomes.
 func (s *orphanSweep) logs(ctx context.Context, objects []fileslice.Object) error {
@@ -83,7 +74,7 @@ func (s *orphanSweep) logs(ctx context.Context, objects []fileslice.Object) erro
 		if s.named[o.Key] {
 			continue
 		}
-		blocks, err := s.w.readLogBlocks(ctx, f)
+		blocks, err := s.w.table.readLogBlocks(ctx, f)
 		if err != nil {
 			return err
 		}
@@ -149,25 +140,4 @@ func (s *orphanSweep) findNamed(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// readLogBlocks reads the headers of a log file.
-func (w *Writer) readLogBlocks(ctx context.Context, f fileslice.LogFile) (logBlocks, error) {
-	blocks := logBlocks{file: f}
-	file := &rangeReader{ctx: ctx, store: w.table.store, key: f.Key(), size: f.Size}
-	for b, err := range logfile.Scan(file, f.Size, logfile.ScanOptions{HeadersOnly: true, SkipCorrupt: true}) {
-		if err != nil {
-			return blocks, fmt.Errorf("read log file %s: %w", f.Key(), err)
-		}
-		switch {
-		case b.Type == logfile.Corrupt:
-		case b.Type == logfile.Command:
-			if target, ok := b.RollbackTarget(); ok {
-				blocks.targets = append(blocks.targets, target)
-			}
-		default:
-			blocks.instants = append(blocks.instants, b.Instant())
-		}
-	}
-	return blocks, nil
 }

@@ -183,21 +183,3 @@ func (t *Table) logSources(logs []fileslice.LogFile) []merge.Source {
 	}
 	return sources
 }
-
-// readLogInstants are the instants of a log file's blocks.
-func readLogInstants(ctx context.Context, t *Table, l fileslice.LogFile) ([]timeline.Instant, error) {
-	r, size, err := t.openObject(ctx, l.Key(), l.Size)
-	if err != nil {
-		return nil, err
-	}
-	var instants []timeline.Instant
-	for b, err := range logfile.Scan(r, size, logfile.ScanOptions{SkipCorrupt: true}) {
-		if err != nil {
-			return nil, err
-		}
-		if b.Type != logfile.Corrupt {
-			instants = append(instants, b.Instant())
-		}
-	}
-	return instants, nil
-}

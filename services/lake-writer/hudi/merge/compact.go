@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hamba/avro/v2"
@@ -39,7 +40,7 @@ func Compact(ctx context.Context, cfg Config, base *basefile.Reader, logs []Sour
 // decide compares the winners with the rows of the base file.
 func (m *merger) decide(ctx context.Context, base *basefile.Reader) error {
 	columns := []string{basefile.RecordKeyColumn}
-	if m.ordering != nil && contains(base.Columns(), m.cfg.Ordering) {
+	if m.ordering != nil && slices.Contains(base.Columns(), m.cfg.Ordering) {
 		columns = append(columns, m.cfg.Ordering)
 	}
 	n := 0
@@ -147,13 +148,4 @@ func orderingOf(value any, column *node) logfile.Ordering {
 	default:
 		return logfile.Ordering{}
 	}
-}
-
-func contains(list []string, s string) bool {
-	for _, e := range list {
-		if e == s {
-			return true
-		}
-	}
-	return false
 }

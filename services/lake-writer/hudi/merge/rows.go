@@ -82,7 +82,7 @@ func (m *merger) rows(
 func (m *merger) baseRows(ctx context.Context, base *basefile.Reader, columns []string, yield func(basefile.Row, error) bool) (stopped bool, err error) {
 	wanted := slices.Clone(columns)
 	for _, c := range []string{basefile.RecordKeyColumn, m.cfg.Ordering} { // what deciding needs
-		if c != "" && !contains(wanted, c) {
+		if c != "" && !slices.Contains(wanted, c) {
 			wanted = append(wanted, c)
 		}
 	}
