@@ -53,6 +53,9 @@ func (w *Writer) Archive(ctx context.Context, o ArchiveOptions) (*ArchiveResult,
 }
 
 func (w *Writer) archive(ctx context.Context, o ArchiveOptions, result *ArchiveResult) error {
+	if w.table.layout() == timeline.Layout2 {
+		return &UnsupportedError{meta.TimelineLayout, "2", "only timelines of layout 1 can be archived"}
+	}
 	tl, err := w.enterService(ctx)
 	if err != nil {
 		return err

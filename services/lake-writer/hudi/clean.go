@@ -127,10 +127,10 @@ func (w *Writer) requestClean(ctx context.Context, tl *timeline.Timeline, plan *
 	if err != nil {
 		return cleanRun{}, err
 	}
-	last := max(tl.Last(), w.mu.head.Head.Instant)
+	last := max(tl.Last(), w.mu.head.Head.Last())
 	for range instantAttempts {
 		last = timeline.Next(w.table.options.now(), last)
-		e := timeline.Entry{Instant: last, Action: timeline.Clean, State: timeline.Requested}
+		e := w.table.entry(last, timeline.Clean, timeline.Requested)
 		_, err := w.table.store.Put(ctx, e.Key(), data, storage.Condition{IfAbsent: true})
 		if storage.Classify(err) == storage.Precondition {
 			continue

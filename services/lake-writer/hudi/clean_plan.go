@@ -22,8 +22,9 @@ type heldSlice struct {
 }
 
 // heldSlices are the committed slices of each file group in a listing, ascending. Base files of instants that did not commit are left out:
-// they are an attempt's, and whoever rolls it back deletes them. A log file is in the newest slice that its name allows, so that one
-// named after a compaction which has not completed stays with the slice that is going to be compacted.
+// they are an attempt's, and whoever rolls it back deletes them; in layout 2 so are log files. A log file is in the newest slice that its
+// position allows, so that in layout 1 one named after a compaction which has not completed stays with the slice that is going to be
+// compacted.
 func heldSlices(objects []fileslice.Object, tl *timeline.Timeline) map[fileGroup][]heldSlice {
 	type log struct {
 		instant timeline.Instant
@@ -40,8 +41,10 @@ func heldSlices(objects []fileslice.Object, tl *timeline.Timeline) map[fileGroup
 	}
 	for _, o := range objects {
 		if l, err := fileslice.ParseLogKey(o.Key); err == nil {
-			id := fileGroup{l.Partition, l.FileID}
-			logs[id] = append(logs[id], log{l.Instant, o})
+			if tl.Layout() == timeline.Layout1 || tl.Committed(l.Instant) {
+				id := fileGroup{l.Partition, l.FileID}
+				logs[id] = append(logs[id], log{fileslice.Position(tl, l), o})
+			}
 		} else if f, err := fileslice.ParseKey(o.Key); err == nil && tl.Committed(f.Instant) {
 			open(fileGroup{f.Partition, f.FileID}, f.Instant, o)
 		}
@@ -160,7 +163,11 @@ func (w *Writer) planClean(ctx context.Context, tl *timeline.Timeline, o CleanOp
 			if err != nil {
 				return nil, err
 			}
-			w.addVictims(c, heldSlices(objects, tl), files, result)
+			placing, err := w.table.placing(ctx, tl, objects)
+			if err != nil {
+				return nil, err
+			}
+			w.addVictims(c, heldSlices(objects, placing), files, result)
 		}
 	}
 	version, none, note := meta.CleanVersion, map[string][]string{}, savepoints.note()

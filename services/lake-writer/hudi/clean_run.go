@@ -91,7 +91,7 @@ func (w *Writer) runClean(ctx context.Context, run cleanRun, pace Pace) error {
 	if err != nil {
 		return err
 	}
-	_, err = store.Put(ctx, run.entry.In(timeline.Completed).Key(), data, storage.Condition{IfAbsent: true})
+	_, err = store.Put(ctx, run.entry.Finished().Key(), data, storage.Condition{IfAbsent: true})
 	if err != nil && storage.Classify(err) != storage.Precondition { // another execution of the same plan may have ended first
 		return fmt.Errorf("complete clean %s: %w", run.entry.Instant, err)
 	}
@@ -115,7 +115,11 @@ func (w *Writer) deletable(
 		for _, o := range objects {
 			sizes[path.Base(o.Key)] = -1
 		}
-		for id, held := range heldSlices(objects, tl) {
+		placing, err := w.table.placing(ctx, tl, objects)
+		if err != nil {
+			return nil, err
+		}
+		for id, held := range heldSlices(objects, placing) {
 			for i, s := range held {
 				needed := i == len(held)-1 && s.instant >= replaced[id]
 				for _, o := range s.files {

@@ -172,7 +172,7 @@ func (w *Writer) nextSchema(ctx context.Context, tl *timeline.Timeline, req Comm
 
 // reserve takes an instant: first the reservation, by which a successor knows whose the attempt is, then its place on the timeline.
 func (a *attempt) reserve(ctx context.Context) error {
-	store, last := a.w.table.store, max(a.tl.Last(), a.base.Head.Instant)
+	store, last := a.w.table.store, max(a.tl.Last(), a.base.Head.Last())
 	data, err := meta.Reservation{CommitID: a.id, Epoch: a.w.epoch, Owner: a.base.Head.Owner}.Encode()
 	if err != nil {
 		return err
@@ -218,11 +218,12 @@ func (a *attempt) reserve(ctx context.Context) error {
 // taken reports whether the timeline shows the instant already, under another action: a writer that was paused may try an instant which its
 // successors used up meanwhile. While the reservation stands, nobody of this library takes it.
 func (a *attempt) taken(ctx context.Context) (bool, error) {
-	for info, err := range a.w.table.store.List(ctx, timeline.Folder+string(a.instant)) {
+	layout := a.w.table.layout()
+	for info, err := range a.w.table.store.List(ctx, layout.Folder()+string(a.instant)) {
 		if err != nil {
 			return false, fmt.Errorf("look for instant %s: %w", a.instant, err)
 		}
-		if e, ok := timeline.ParseFileName(strings.TrimPrefix(info.Key, timeline.Folder)); ok && e.Action != a.action {
+		if e, ok := layout.ParseFileName(strings.TrimPrefix(info.Key, layout.Folder())); ok && e.Action != a.action {
 			return true, nil
 		}
 	}
@@ -230,7 +231,7 @@ func (a *attempt) taken(ctx context.Context) (bool, error) {
 }
 
 func (a *attempt) entry(s timeline.State) timeline.Entry {
-	return timeline.Entry{Instant: a.instant, Action: a.action, State: s}
+	return a.w.table.entry(a.instant, a.action, s)
 }
 
 // finish follows the decision that the commit happened. Nothing here can take that back, so what fails is left to the next settle.

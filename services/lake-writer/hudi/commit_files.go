@@ -17,7 +17,7 @@ func (a *attempt) startInstant(ctx context.Context) error {
 	// still puts, it is never a committed file.
 	a.w.mu.attempts++
 	for i, plan := range a.plans {
-		a.files = append(a.files, plan.file(a.instant, fileslice.Token{A: int64(i), B: a.w.epoch, C: a.w.mu.attempts}))
+		a.files = append(a.files, plan.file(a.w.table.layout(), a.instant, fileslice.Token{A: int64(i), B: a.w.epoch, C: a.w.mu.attempts}))
 	}
 	data, err := a.inflightFile()
 	if err != nil {
@@ -47,7 +47,7 @@ func (a *attempt) inflightFile() ([]byte, error) {
 		stat := meta.WriteStat{FileID: plan.id, PrevCommit: plan.previous(), NumInserts: int64(len(plan.records))}
 		profile.PartitionToWriteStats[plan.partition] = append(profile.PartitionToWriteStats[plan.partition], stat)
 	}
-	return profile.Encode()
+	return a.w.table.encodeCommit(profile)
 }
 
 // startPartitions puts the metafiles of new partitions, without which readers do not see them.
@@ -72,14 +72,7 @@ func (a *attempt) announceFiles(ctx context.Context) error {
 	var markers []meta.Marker
 	for i := range a.files {
 		f := &a.files[i]
-		kind := meta.MarkerMerge
-		switch {
-		case f.plan.kind == appendLog:
-			kind = meta.MarkerAppend
-		case !f.plan.slice.HasBase:
-			kind = meta.MarkerCreate
-		}
-		markers = append(markers, meta.Marker{File: f.key(), Kind: kind})
+		markers = append(markers, meta.Marker{File: f.key(), Kind: a.markerKind(f.plan)})
 	}
 	store := a.w.table.store
 	if _, err := store.Put(ctx, meta.MarkerTypeKey(a.instant), []byte(meta.MarkerType), storage.Condition{}); err != nil {
@@ -89,6 +82,18 @@ func (a *attempt) announceFiles(ctx context.Context) error {
 		return fmt.Errorf("announce files of %s: %w", a.instant, err)
 	}
 	return nil
+}
+
+// markerKind is what Hudi's writers want a file's marker to be called. From table version 8 on a log is created, not appended to.
+func (a *attempt) markerKind(p groupPlan) meta.MarkerKind {
+	switch {
+	case p.kind == appendLog && a.w.table.layout() == timeline.Layout1:
+		return meta.MarkerAppend
+	case p.kind == appendLog || !p.slice.HasBase:
+		return meta.MarkerCreate
+	default:
+		return meta.MarkerMerge
+	}
 }
 
 // writeFiles builds and puts the data files, some at a time. The first error ends the others.

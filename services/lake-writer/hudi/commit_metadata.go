@@ -13,6 +13,9 @@ import (
 func (a *attempt) prepareHead(ctx context.Context) error {
 	a.next = a.base.Head.Follow(a.id, a.id, a.w.table.options.now())
 	a.next.Instant, a.next.Action = a.instant, a.action
+	if a.w.table.layout() == timeline.Layout2 {
+		a.next.Completion = timeline.Next(a.w.table.options.now(), max(a.instant, a.tl.Last(), a.base.Head.Last()))
+	}
 	advance(&a.next, a.req.Progress)
 	if a.req.Watermark.After(a.next.Watermark) {
 		a.next.Watermark = a.req.Watermark.UTC()
@@ -58,13 +61,13 @@ func (a *attempt) completedFile() ([]byte, error) {
 		a.result.Deleted += f.result.deleted
 		a.result.Files++
 		a.result.Bytes += f.size
-		c.PartitionToWriteStats[f.plan.partition] = append(c.PartitionToWriteStats[f.plan.partition], f.stat())
+		c.PartitionToWriteStats[f.plan.partition] = append(c.PartitionToWriteStats[f.plan.partition], f.stat(a.w.table.layout()))
 	}
-	return c.Encode()
+	return a.w.table.encodeCommit(c)
 }
 
 // stat is what the commit's metadata say about the file.
-func (f *plannedFile) stat() meta.WriteStat {
+func (f *plannedFile) stat(layout timeline.Layout) meta.WriteStat {
 	key, partition := f.key(), f.plan.partition
 	s := meta.WriteStat{
 		FileID: f.plan.id, Path: &key, PrevCommit: f.plan.previous(), NumWrites: f.result.rows, NumInserts: f.result.added,
@@ -73,7 +76,7 @@ func (f *plannedFile) stat() meta.WriteStat {
 	}
 	switch {
 	case f.plan.kind == appendLog:
-		f.describeLog(&s)
+		f.describeLog(&s, layout)
 		s.RuntimeStats.TotalUpsertTime = f.took.Milliseconds()
 	case f.plan.kind == compact:
 		f.describeCompaction(&s)
@@ -83,13 +86,21 @@ func (f *plannedFile) stat() meta.WriteStat {
 	default:
 		s.RuntimeStats.TotalUpsertTime = f.took.Milliseconds()
 	}
+	if layout == timeline.Layout2 && f.plan.kind != appendLog && f.plan.slice.HasBase {
+		s.PrevBaseFile = new(f.plan.slice.Base.Name())
+	}
 	return s
 }
 
-// describeLog adds what Hudi keeps of a log: where its block begins, and all of the slice, which the next writer goes on from.
-func (f *plannedFile) describeLog(s *meta.WriteStat) {
+// describeLog adds what Hudi keeps of a log: where its block begins, and in layout 1 all of the slice, which the next writer goes on from.
+// The base file's name is what hudi-rs answers incremental queries by.
+func (f *plannedFile) describeLog(s *meta.WriteStat, layout timeline.Layout) {
 	s.PrevCommit = string(f.log.Instant)
 	s.LogStat = &meta.LogStat{LogVersion: f.log.Version, BaseFile: f.plan.slice.Base.Name()}
+	if layout == timeline.Layout2 {
+		s.LogFiles = []string{f.log.Name()}
+		return
+	}
 	for i := len(f.plan.slice.Logs) - 1; i >= 0; i-- { // the older ones newest first, as Hudi lists them
 		s.LogFiles = append(s.LogFiles, f.plan.slice.Logs[i].Name())
 	}

@@ -39,11 +39,15 @@ type groupPlan struct {
 	records   []Record
 }
 
-// file names the data file that the plan makes at an instant.
-func (p groupPlan) file(instant timeline.Instant, token fileslice.Token) plannedFile {
+// file names the data file that the plan makes at an instant, in a table whose timeline has a layout.
+func (p groupPlan) file(layout timeline.Layout, instant timeline.Instant, token fileslice.Token) plannedFile {
 	f := plannedFile{plan: p}
 	if p.kind != appendLog {
 		f.base = fileslice.BaseFile{Partition: p.partition, FileID: p.id, Instant: instant, Token: token}
+		return f
+	}
+	if layout == timeline.Layout2 { // a log carries its own instant
+		f.log = fileslice.LogFile{Partition: p.partition, FileID: p.id, Instant: instant, Version: 1, Token: token}
 		return f
 	}
 	// In table version 6 a log carries its base file's instant, or that of the compaction which will make the next one.
@@ -195,11 +199,15 @@ func (w *Writer) planGroups(ctx context.Context, tl *timeline.Timeline, groups [
 		if !hasMetafile {
 			newPartitions = append(newPartitions, partition)
 		}
-		view := fileslice.Latest(objects, tl, replaced)
+		placing, err := w.table.placing(ctx, tl, objects)
+		if err != nil {
+			return nil, nil, err
+		}
+		view := fileslice.Latest(objects, placing, replaced)
 		if err := w.checkPresent(partition, objects); err != nil {
 			return nil, nil, err
 		}
-		if err := w.sweepOrphans(ctx, view.Dangling); err != nil {
+		if err := w.sweepOrphans(ctx, view); err != nil {
 			return nil, nil, err
 		}
 		if view.Slices, err = w.sweepOrphanLogs(ctx, view.Slices); err != nil {

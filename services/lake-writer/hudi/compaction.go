@@ -109,8 +109,12 @@ func (w *Writer) planCompaction(ctx context.Context, tl *timeline.Timeline, o Co
 	for _, obj := range objects {
 		present[obj.Key] = true
 	}
+	placing, err := w.table.placing(ctx, tl, objects)
+	if err != nil {
+		return nil, err
+	}
 	var plans []groupPlan
-	for _, s := range fileslice.Latest(objects, tl, replaced).Slices {
+	for _, s := range fileslice.Latest(objects, placing, replaced).Slices {
 		if !o.wants(s) {
 			continue
 		}

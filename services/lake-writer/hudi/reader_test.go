@@ -158,7 +158,7 @@ func TestScanRefuses(t *testing.T) {
 			return ok
 		}},
 		{"a later version", Query{}, func(t *testing.T, s storage.Store) {
-			editObject(t, s, ".hoodie/hoodie.properties", "table.version=6", "table.version=8")
+			editObject(t, s, ".hoodie/hoodie.properties", "table.version=6", "table.version=10")
 		}, func(err error) bool {
 			e, ok := errors.AsType[*UnsupportedError](err)
 			return ok && e.Property == "hoodie.table.version"
@@ -280,7 +280,15 @@ func TestMergeOnReadEqualsCopyOnWrite(t *testing.T) {
 		}
 		return texts
 	}
-	merged, plain := rows("v6-mor-015"), rows("v6-cow-015")
+	plain := rows("v6-cow-015")
+	for _, name := range []string{"v6-mor-015", "v9-mor-12"} {
+		compareRows(t, name, rows(name), plain)
+	}
+}
+
+// compareRows compares the rows of a merge-on-read table with those of its copy-on-write twin.
+func compareRows(t *testing.T, name string, merged, plain map[string]string) {
+	t.Helper()
 	if len(plain) != 63 || len(merged) != len(plain) {
 		t.Errorf("%d rows merged, %d plain, want 63", len(merged), len(plain))
 	}
@@ -292,7 +300,7 @@ func TestMergeOnReadEqualsCopyOnWrite(t *testing.T) {
 			continue
 		}
 		if have != want {
-			t.Errorf("%s: merged %s\nplain %s", key, have, want)
+			t.Errorf("%s: %s: merged %s\nplain %s", name, key, have, want)
 		}
 	}
 	if pending != 5 {

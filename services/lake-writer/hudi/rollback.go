@@ -166,7 +166,7 @@ func (w *Writer) rollBack(ctx context.Context, instant timeline.Instant) error {
 	}
 	// The timeline's files go last but for the reservation, which is what makes an interrupted rollback be found again.
 	states := []timeline.State{timeline.Inflight, timeline.Requested}
-	if e.Action == timeline.Compaction {
+	if e.Action == timeline.Compaction && e.Layout == timeline.Layout1 {
 		taken, err := w.takenUp(ctx, e)
 		if err != nil {
 			return err
@@ -296,11 +296,12 @@ func (w *Writer) markedFiles(ctx context.Context, instant timeline.Instant) ([]s
 	}
 	var files []string
 	for _, m := range markers {
-		// Whatever the list says, nothing but the attempt's own data files is deleted. A log's name does not hold its instant, but is
-		// of this attempt alone.
+		// Whatever the list says, nothing but the attempt's own data files is deleted. In layout 1 a log's name does not hold its instant,
+		// but is of this attempt alone.
 		f, err := fileslice.ParseKey(m.File)
-		_, logErr := fileslice.ParseLogKey(m.File)
-		if err == nil && f.Instant == instant || logErr == nil && m.Kind == meta.MarkerAppend {
+		l, logErr := fileslice.ParseLogKey(m.File)
+		ownLog := logErr == nil && (l.Instant == instant || m.Kind == meta.MarkerAppend && w.table.layout() == timeline.Layout1)
+		if err == nil && f.Instant == instant || ownLog {
 			files = append(files, m.File)
 		}
 	}
@@ -338,10 +339,10 @@ func (w *Writer) requestRollback(ctx context.Context, tl *timeline.Timeline, fai
 			return e, w.putInflight(ctx, e)
 		}
 	}
-	last := max(tl.Last(), w.mu.head.Head.Instant)
+	last := max(tl.Last(), w.mu.head.Head.Last())
 	for range instantAttempts {
 		last = timeline.Next(w.table.options.now(), last)
-		e := timeline.Entry{Instant: last, Action: timeline.Rollback, State: timeline.Requested}
+		e := w.table.entry(last, timeline.Rollback, timeline.Requested)
 		_, err := w.table.store.Put(ctx, e.Key(), data, storage.Condition{IfAbsent: true})
 		switch {
 		case err == nil:
@@ -383,7 +384,7 @@ func (w *Writer) completeRollback(ctx context.Context, rollback, failed timeline
 	if err != nil {
 		return err
 	}
-	_, err = w.table.store.Put(ctx, rollback.In(timeline.Completed).Key(), data, storage.Condition{IfAbsent: true})
+	_, err = w.table.store.Put(ctx, rollback.Finished().Key(), data, storage.Condition{IfAbsent: true})
 	if err != nil && storage.Classify(err) != storage.Precondition {
 		return fmt.Errorf("complete rollback %s: %w", rollback.Instant, err)
 	}
@@ -423,7 +424,7 @@ func (w *Writer) finishRollbacks(ctx context.Context, tl *timeline.Timeline) (so
 		if _, there := w.findAttempt(now, target); there { // another engine's, or of a commit that completed
 			continue
 		}
-		failed := timeline.Entry{Instant: target, Action: w.table.commitAction()}
+		failed := w.table.entry(target, w.table.commitAction(), "")
 		if err := errors.Join(w.putInflight(ctx, e), w.completeRollback(ctx, e, failed, nil)); err != nil {
 			return some, err
 		}
@@ -432,10 +433,10 @@ func (w *Writer) finishRollbacks(ctx context.Context, tl *timeline.Timeline) (so
 	return some, nil
 }
 
-// sweepOrphans deletes base files whose instant is on the timeline in no state: what a paused writer put after its attempt was rolled
+// sweepOrphans deletes data files whose instant is on the timeline in no state: what a paused writer put after its attempt was rolled
 // back. The timeline is listed after the files were, so an attempt that has just begun is not among them.
-func (w *Writer) sweepOrphans(ctx context.Context, dangling []fileslice.BaseFile) error {
-	if len(dangling) == 0 {
+func (w *Writer) sweepOrphans(ctx context.Context, view fileslice.View) error {
+	if len(view.Dangling)+len(view.DanglingLogs) == 0 {
 		return nil
 	}
 	tl, err := w.table.Timeline(ctx)
@@ -446,19 +447,26 @@ func (w *Writer) sweepOrphans(ctx context.Context, dangling []fileslice.BaseFile
 	for _, e := range tl.Entries() {
 		known[e.Instant] = true
 	}
-	for _, f := range dangling {
+	var orphans []string
+	for _, f := range view.Dangling {
 		if !known[f.Instant] && !tl.Committed(f.Instant) {
-			if err := w.deleteAll(ctx, []string{f.Key()}); err != nil {
-				return err
-			}
+			orphans = append(orphans, f.Key())
 		}
 	}
-	return nil
+	for _, f := range view.DanglingLogs {
+		if !known[f.Instant] && !tl.Committed(f.Instant) {
+			orphans = append(orphans, f.Key())
+		}
+	}
+	return w.deleteAll(ctx, orphans)
 }
 
-// sweepOrphanLogs is sweepOrphans for log files, whose names do not tell their instant: those that no active commit names are looked into.
-// It returns the slices without what it deleted.
+// sweepOrphanLogs is sweepOrphans for log files of layout 1, whose names do not tell their instant: those that no active commit names are
+// looked into. It returns the slices without what it deleted.
 func (w *Writer) sweepOrphanLogs(ctx context.Context, view []fileslice.Slice) ([]fileslice.Slice, error) {
+	if w.table.layout() == timeline.Layout2 {
+		return view, nil
+	}
 	type doubt struct {
 		slice    int
 		log      fileslice.LogFile

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
@@ -45,9 +46,8 @@ func (w *Writer) savepointAt(ctx context.Context, instant timeline.Instant, user
 			return nil, err
 		}
 	}
-	e := timeline.Entry{Instant: instant, Action: timeline.Savepoint, State: timeline.Completed}
 	if there, ok := tl.Find(instant, timeline.Savepoint); ok && there.State == timeline.Completed {
-		point, err := w.table.savepoint(ctx, e)
+		point, err := w.table.savepoint(ctx, there)
 		if err != nil {
 			return nil, err
 		}
@@ -66,13 +66,15 @@ func (w *Writer) savepointAt(ctx context.Context, instant timeline.Instant, user
 	if err != nil {
 		return nil, err
 	}
+	e := w.table.entry(instant, timeline.Savepoint, timeline.Inflight)
+	done := e.At(timeline.Next(w.table.options.now(), max(tl.Last(), w.mu.head.Head.Last())))
 	for _, put := range []struct {
-		state timeline.State
+		entry timeline.Entry
 		data  []byte
-	}{{timeline.Inflight, nil}, {timeline.Completed, data}} {
-		_, err := w.table.store.Put(ctx, e.In(put.state).Key(), put.data, storage.Condition{IfAbsent: true})
+	}{{e, nil}, {done, data}} {
+		_, err := w.table.store.Put(ctx, put.entry.Key(), put.data, storage.Condition{IfAbsent: true})
 		if err != nil && storage.Classify(err) != storage.Precondition {
-			return nil, fmt.Errorf("write %s: %w", e.In(put.state).FileName(), err)
+			return nil, fmt.Errorf("write %s: %w", put.entry.FileName(), err)
 		}
 	}
 	return &Savepoint{instant, point}, nil
@@ -130,7 +132,11 @@ func (w *Writer) savepointFiles(ctx context.Context, tl *timeline.Timeline, inst
 		if err != nil {
 			return nil, err
 		}
-		for id, held := range heldSlices(objects, tl) {
+		placing, err := w.table.placing(ctx, tl, objects)
+		if err != nil {
+			return nil, err
+		}
+		for id, held := range heldSlices(objects, placing) {
 			for _, s := range held {
 				if !wanted[slice{id, s.instant}] {
 					continue
@@ -177,9 +183,19 @@ func (w *Writer) DeleteSavepoint(ctx context.Context, instant timeline.Instant) 
 	if _, err := w.enterService(ctx); err != nil {
 		return fmt.Errorf("delete savepoint %s: %w", instant, err)
 	}
-	e := timeline.Entry{Instant: instant, Action: timeline.Savepoint}
+	// In layout 2 there may be several completed files: of a request whose answer was lost, and of its repetition.
+	inflight, gone := w.table.entry(instant, timeline.Savepoint, timeline.Inflight), []string(nil)
+	for info, err := range w.table.store.List(ctx, inflight.Layout.Folder()+string(instant)) {
+		if err != nil {
+			return fmt.Errorf("delete savepoint %s: %w", instant, err)
+		}
+		e, ok := inflight.Layout.ParseFileName(strings.TrimPrefix(info.Key, inflight.Layout.Folder()))
+		if ok && e.Instant == instant && e.Action == timeline.Savepoint && e.State == timeline.Completed {
+			gone = append(gone, info.Key)
+		}
+	}
 	// The completed file first: Hudi's readers of savepoints know nothing of one that is under way.
-	if err := w.deleteAll(ctx, []string{e.In(timeline.Completed).Key(), e.In(timeline.Inflight).Key()}); err != nil {
+	if err := w.deleteAll(ctx, append(gone, inflight.Key())); err != nil {
 		return fmt.Errorf("delete savepoint %s: %w", instant, err)
 	}
 	return nil

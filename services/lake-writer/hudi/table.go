@@ -25,10 +25,18 @@ const (
 	MergeOnRead TableType = "MERGE_ON_READ" // a commit adds log files, which readers merge and compaction folds in
 )
 
+// The table versions that can be written. Hudi's releases before 1.0 and many other engines read no later version than 6; version 9 is read
+// and written by Hudi 1.1 and later.
+const (
+	Version6 = 6
+	Version9 = 9
+)
+
 // TableConfig describes a table to create.
 type TableConfig struct {
 	Database, Name        string
 	Type                  TableType // "": CopyOnWrite
+	Version               int       // of Hudi's tables: Version6 or Version9; 0: Version6
 	RecordKeyFields       []string  // two or more: the texts of a complex key
 	PartitionFields       []string  // none for a table without partitions
 	OrderingField         string    // of two rows of one key, readers of other table types keep the one where it is greater
@@ -38,11 +46,14 @@ type TableConfig struct {
 	Schema                string    // Avro record, every field nullable, without meta columns
 }
 
-// Table is an open table. It holds no state of the store but hoodie.properties as it was when opened.
+// Table is an open table. It holds no state of the store but hoodie.properties as it was when opened, and of the archived timeline what never
+// changes.
 type Table struct {
 	store   storage.Store
 	props   meta.Properties
 	options options
+
+	completions completions
 }
 
 type options struct {
@@ -138,13 +149,53 @@ type Head = txn.Head
 // Timeline lists the table's active timeline.
 func (t *Table) Timeline(ctx context.Context) (*timeline.Timeline, error) {
 	var names []string
-	for info, err := range t.store.List(ctx, timeline.Prefix) {
+	for info, err := range t.store.List(ctx, t.layout().Prefix()) {
 		if err != nil {
 			return nil, fmt.Errorf("list timeline: %w", err)
 		}
-		names = append(names, strings.TrimPrefix(info.Key, timeline.Folder))
+		names = append(names, strings.TrimPrefix(info.Key, t.layout().Folder()))
 	}
-	return timeline.New(names), nil
+	if len(names) == 0 { // an upgrade moves the timeline, and a table without one would read as empty
+		return timeline.NewLayout(t.layout(), nil), t.checkVersion(ctx)
+	}
+	return timeline.NewLayout(t.layout(), names), nil
+}
+
+// layout is the layout of the table's timeline. Which it is was checked when the table was opened.
+func (t *Table) layout() timeline.Layout {
+	l, _ := timeline.ParseLayout(t.props[meta.TimelineLayout])
+	return l
+}
+
+// checkVersion makes sure that the table's version is still the one it was opened with.
+func (t *Table) checkVersion(ctx context.Context) error {
+	p, _, err := loadProperties(ctx, t.store)
+	if err != nil {
+		return err
+	}
+	return sameVersion(p, t.props)
+}
+
+func sameVersion(have, want meta.Properties) error {
+	for _, key := range []string{meta.TableVersion, meta.TimelineLayout} {
+		if have[key] != want[key] {
+			return &MismatchError{key, have[key], want[key]}
+		}
+	}
+	return nil
+}
+
+// entry is an instant of the table's timeline.
+func (t *Table) entry(i timeline.Instant, a timeline.Action, s timeline.State) timeline.Entry {
+	return timeline.Entry{Instant: i, Action: a, State: s, Layout: t.layout()}
+}
+
+// encodeCommit is commit metadata as the table's version has them.
+func (t *Table) encodeCommit(c meta.Commit) ([]byte, error) {
+	if t.layout() == timeline.Layout2 {
+		return c.EncodeOCF()
+	}
+	return c.Encode()
 }
 
 // Commit reads the metadata of a completed write.
@@ -162,7 +213,7 @@ func (t *Table) Commit(ctx context.Context, e timeline.Entry) (*meta.Commit, err
 
 // compactionPlan reads the plan of a compaction, pending or completed.
 func (t *Table) compactionPlan(ctx context.Context, e timeline.Entry) (*meta.CompactionPlan, error) {
-	requested := timeline.Entry{Instant: e.Instant, Action: timeline.Compaction, State: timeline.Requested}
+	requested := t.entry(e.Instant, timeline.Compaction, timeline.Requested)
 	data, _, err := t.store.Get(ctx, requested.Key())
 	if err != nil {
 		return nil, fmt.Errorf("read plan of compaction %s: %w", e.Instant, err)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/merge"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
 )
 
 // A rule allows some values of a property. A missing property counts as "".
@@ -17,8 +18,9 @@ type rule struct {
 
 // readRules are what reading relies on. What engines take for granted when a key is missing is taken for granted here.
 var readRules = []rule{
-	{meta.TableVersion, []string{"6"}, "only table version 6 is supported"},
-	{meta.TimelineLayout, []string{"1"}, "only timeline layout 1 is supported"},
+	{meta.TableVersion, []string{"6", "8", "9"}, "only table versions 6, 8 and 9 are supported"},
+	{meta.TimelinePath, []string{"", "timeline"}, "only the default place of the timeline is supported"},
+	{meta.PartialUpdateMode, []string{""}, "partial updates are not supported"},
 	{meta.TableType, []string{"COPY_ON_WRITE", "MERGE_ON_READ"}, "unknown table type"},
 	{meta.TableFormat, []string{"", "native"}, "only Hudi's own format is supported"},
 	{meta.BaseFileFormat, []string{"", "PARQUET"}, "only Parquet base files are supported"},
@@ -32,9 +34,11 @@ var readRules = []rule{
 
 // writeRules are what writing relies on beyond them.
 var writeRules = []rule{
+	{meta.TableVersion, []string{"6", "9"}, "only table versions 6 and 9 can be written"},
 	{meta.PayloadClass, []string{"", defaultPayload}, "only merging by the ordering field is supported"},
 	{meta.KeyGeneratorClass, []string{"", complexKeyGenerator}, "only the complex key generator is supported"},
 	{meta.KeyGeneratorType, []string{"", "COMPLEX"}, "only the complex key generator is supported"},
+	{meta.MergeMode, []string{"", "EVENT_TIME_ORDERING"}, "only merging by the ordering field is supported"},
 	{meta.URLEncode, []string{"", "false"}, "encoded partition paths are not supported"},
 	{meta.TimelineTimezone, []string{"", "UTC"}, "only UTC instants can be written"},
 }
@@ -47,7 +51,17 @@ func checkReadable(p meta.Properties) error {
 	if p[meta.TableName] == "" {
 		return &UnsupportedError{meta.TableName, "", "the table has no name"}
 	}
-	return checkRules(p, readRules)
+	if err := checkRules(p, readRules); err != nil {
+		return err
+	}
+	layout := timeline.Layout2
+	if p[meta.TableVersion] == "6" {
+		layout = timeline.Layout1
+	}
+	if have := p[meta.TimelineLayout]; have != layout.String() {
+		return &UnsupportedError{meta.TimelineLayout, have, "table version " + p[meta.TableVersion] + " has layout " + layout.String()}
+	}
+	return nil
 }
 
 func checkWritable(p meta.Properties) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -30,11 +31,12 @@ func Create(ctx context.Context, store storage.Store, cfg TableConfig, opts ...O
 	if err != nil {
 		return nil, fmt.Errorf("create table: %w", err)
 	}
+	t.props = properties(note)
 	head, err := t.createHead(ctx, note)
 	if err != nil {
 		return nil, fmt.Errorf("create table: %w", err)
 	}
-	if err := t.putProperties(ctx, note); err != nil {
+	if err := t.putProperties(ctx); err != nil {
 		return nil, fmt.Errorf("create table: %w", err)
 	}
 	if head.Head.Sequence == 0 {
@@ -58,6 +60,8 @@ func (c TableConfig) check() error {
 		return invalid("table name %q.%q", c.Database, c.Name)
 	case c.Type != "" && c.Type != CopyOnWrite && c.Type != MergeOnRead:
 		return invalid("table type %q", c.Type)
+	case c.Version != 0 && c.Version != Version6 && c.Version != Version9:
+		return invalid("table version %d, want %d or %d", c.Version, Version6, Version9)
 	case len(c.RecordKeyFields) < 2:
 		return invalid("%d record key fields, want two or more", len(c.RecordKeyFields))
 	case len(c.PartitionFields) == 0:
@@ -82,8 +86,11 @@ func (t *Table) settleNote(ctx context.Context, cfg TableConfig) (tableNote, err
 		PartitionFields: cfg.PartitionFields, OrderingField: cfg.OrderingField, HiveStyle: cfg.HiveStylePartitioning,
 		Buckets: cfg.Buckets, BucketField: cfg.BucketField, Schema: cfg.Schema,
 	}
-	if cfg.Type == MergeOnRead { // notes of before there was a choice have no type
+	if cfg.Type == MergeOnRead { // notes of before there was a choice have no type and no version
 		want.Type = string(cfg.Type)
+	}
+	if cfg.Version != Version6 {
+		want.Version = cfg.Version
 	}
 	have, err := loadNote(ctx, t.store)
 	if err == nil {
@@ -164,14 +171,17 @@ func (t *Table) createHead(ctx context.Context, note tableNote) (txn.Stored, err
 	if TableType(note.Type) == MergeOnRead {
 		h.Action = timeline.DeltaCommit
 	}
+	if t.layout() == timeline.Layout2 {
+		h.Completion = timeline.Next(now, h.Instant)
+	}
 	text, err := meta.CommitNote{CommitID: id, CompletedMillis: now.UnixMilli()}.Encode()
 	if err != nil {
 		return txn.Stored{}, err
 	}
-	h.Completed, err = meta.Commit{
+	h.Completed, err = t.encodeCommit(meta.Commit{
 		ExtraMetadata: map[string]string{meta.SchemaKey: note.Schema, meta.PlayheadKey: text},
 		OperationType: meta.OperationUpsert,
-	}.Encode()
+	})
 	if err != nil {
 		return txn.Stored{}, err
 	}
@@ -181,19 +191,48 @@ func (t *Table) createHead(ctx context.Context, note tableNote) (txn.Stored, err
 // eventTimeStrategy is the id of merging by the ordering field (HoodieRecordMerger.EVENT_TIME_BASED_MERGE_STRATEGY_UUID).
 const eventTimeStrategy = "eeb8d96f-b1e4-49fd-bbf8-28ac514178e5"
 
-// putProperties makes the place a table for everybody else, with the keys that Hudi 0.15 writes and 0.15 to 1.2 read.
-func (t *Table) putProperties(ctx context.Context, n tableNote) error {
+// properties are hoodie.properties of a new table, but for its checksum.
+func properties(n tableNote) meta.Properties {
 	p := meta.Properties{
-		meta.TableName: n.Name, meta.DatabaseName: n.Database, meta.TableType: "COPY_ON_WRITE", meta.TableVersion: "6",
-		meta.TimelineLayout: "1", meta.TimelineTimezone: "UTC", meta.ArchiveFolder: "archived",
+		meta.TableName: n.Name, meta.DatabaseName: n.Database, meta.TableType: string(CopyOnWrite), meta.TimelineTimezone: "UTC",
 		meta.RecordKeyFields: strings.Join(n.RecordKeyFields, ","), meta.PartitionFields: strings.Join(n.PartitionFields, ","),
-		meta.PrecombineField: n.OrderingField, meta.KeyGeneratorClass: complexKeyGenerator,
-		meta.PayloadClass: defaultPayload, meta.HiveStyle: fmt.Sprint(n.HiveStyle), meta.URLEncode: "false", meta.DropPartitionColumns: "false",
+		meta.HiveStyle: fmt.Sprint(n.HiveStyle), meta.URLEncode: "false", meta.DropPartitionColumns: "false",
 		meta.PopulateMetaFields: "true", meta.BaseFileFormat: "PARQUET", meta.CreateSchema: n.Schema,
 	}
-	if TableType(n.Type) == MergeOnRead {
-		p[meta.TableType], p[meta.MergerStrategy] = string(MergeOnRead), eventTimeStrategy
+	if n.Type != "" {
+		p[meta.TableType] = n.Type
 	}
+	if n.Version == Version9 {
+		addVersion9(p, n)
+	} else {
+		addVersion6(p, n)
+	}
+	return p
+}
+
+// addVersion6 adds the keys that Hudi 0.15 writes and 0.15 to 1.2 read.
+func addVersion6(p meta.Properties, n tableNote) {
+	maps.Copy(p, meta.Properties{
+		meta.TableVersion: "6", meta.TimelineLayout: timeline.Layout1.String(), meta.ArchiveFolder: "archived", meta.PrecombineField: n.OrderingField,
+		meta.KeyGeneratorClass: complexKeyGenerator, meta.PayloadClass: defaultPayload,
+	})
+	if TableType(n.Type) == MergeOnRead {
+		p[meta.MergerStrategy] = eventTimeStrategy
+	}
+}
+
+// addVersion9 adds the keys that Hudi 1.1 and 1.2 write. The archive folder is left out: the history has a path of its own.
+func addVersion9(p meta.Properties, n tableNote) {
+	maps.Copy(p, meta.Properties{
+		meta.TableVersion: "9", meta.InitialVersion: "9", meta.TimelineLayout: timeline.Layout2.String(), meta.TimelinePath: "timeline",
+		meta.HistoryPath: "history", meta.TableFormat: "native", meta.OrderingFields: n.OrderingField, meta.KeyGeneratorType: "COMPLEX",
+		meta.MergeMode: "EVENT_TIME_ORDERING",
+	})
+}
+
+// putProperties makes the place a table for everybody else.
+func (t *Table) putProperties(ctx context.Context) error {
+	p := maps.Clone(t.props)
 	p[meta.Checksum] = p.TableChecksum()
 	data := p.Encode("Properties saved on", t.options.now())
 	_, err := t.store.Put(ctx, meta.PropertiesKey, data, storage.Condition{IfAbsent: true})

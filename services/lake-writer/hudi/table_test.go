@@ -10,6 +10,7 @@ import (
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storagetest"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
 )
 
 func TestCreate(t *testing.T) {
@@ -110,7 +111,7 @@ func TestOpenIsStrict(t *testing.T) {
 		property, value string
 		readable        bool
 	}{
-		{meta.TableVersion, "8", false},
+		{meta.TableVersion, "10", false},
 		{meta.TableVersion, "", false},
 		{meta.TimelineLayout, "2", false},
 		{meta.TableType, "", false},
@@ -150,6 +151,50 @@ func TestOpenIsStrict(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUpgradeIsNoticed: what Spark does to a table that it upgrades, between our commits.
+func TestUpgradeIsNoticed(t *testing.T) {
+	t.Parallel()
+	store := storage.NewMem()
+	table, w := acquired(t, store)
+	if _, err := w.Commit(t.Context(), eventRequest(t, 0, "s1", "e1")); err != nil {
+		t.Fatal(err)
+	}
+	p := version9Properties(t, table.props)
+	putObject(t, store, meta.PropertiesKey, p.Encode("Updated at", protoStart))
+	var mismatch *MismatchError
+	if _, err := w.Commit(t.Context(), eventRequest(t, 1, "s1", "e2")); !errors.As(err, &mismatch) || mismatch.Property != meta.TableVersion {
+		t.Errorf("commit: %v", err)
+	}
+	if _, err := table.Acquire(t.Context(), "x"); !errors.As(err, &mismatch) || mismatch.Property != meta.TableVersion {
+		t.Errorf("acquire: %v", err)
+	}
+	tl, err := table.Timeline(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range tl.Entries() { // and then the timeline has moved
+		for _, s := range []timeline.State{timeline.Completed, timeline.Inflight, timeline.Requested} {
+			if err := store.Delete(t.Context(), e.In(s).Key()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := table.Timeline(t.Context()); !errors.As(err, &mismatch) {
+		t.Errorf("a reader of the old timeline sees an empty table: %v", err)
+	}
+}
+
+// version9Properties are a table's properties after an upgrade.
+func version9Properties(t *testing.T, p meta.Properties) meta.Properties {
+	t.Helper()
+	up := properties(tableNote{
+		Name: p[meta.TableName], Database: p[meta.DatabaseName], RecordKeyFields: p.List(meta.RecordKeyFields), PartitionFields: p.List(meta.PartitionFields),
+		OrderingField: p[meta.PrecombineField], HiveStyle: true, Schema: p[meta.CreateSchema], Version: Version9,
+	})
+	up[meta.InitialVersion], up[meta.Checksum] = "6", up.TableChecksum()
+	return up
 }
 
 func TestOpenWithoutTable(t *testing.T) {

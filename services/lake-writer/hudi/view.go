@@ -50,7 +50,11 @@ func (t *Table) View(ctx context.Context, asOf timeline.Instant, partitions []st
 	if err != nil {
 		return nil, err
 	}
-	latest := fileslice.Latest(objects, v.Timeline, replaced)
+	placing, err := t.placing(ctx, v.Timeline, objects)
+	if err != nil {
+		return nil, err
+	}
+	latest := fileslice.Latest(objects, placing, replaced)
 	v.Slices, v.Dangling = latest.Slices, latest.Dangling
 	if len(latest.Unnamed) > 0 {
 		return nil, &UnsupportedError{latest.Unnamed[0], "", "looks like a log file and is not named like one"}

@@ -24,6 +24,9 @@ func (t *Table) Acquire(ctx context.Context, owner string) (*Writer, error) {
 	if err := checkWritable(p); err != nil {
 		return nil, fmt.Errorf("acquire table: %w", err)
 	}
+	if err := sameVersion(p, t.props); err != nil {
+		return nil, fmt.Errorf("acquire table: %w", err)
+	}
 	note, err := loadNote(ctx, t.store)
 	if errors.Is(err, storage.ErrNotExist) {
 		err = errNotOurs
@@ -119,6 +122,9 @@ func (w *Writer) guardProperties(ctx context.Context) error {
 		return err
 	}
 	if err := checkType(p, w.config); err != nil {
+		return err
+	}
+	if err := sameVersion(p, w.table.props); err != nil {
 		return err
 	}
 	for _, key := range []string{meta.TableName, meta.RecordKeyFields, meta.PartitionFields, meta.HiveStyle} {

@@ -112,6 +112,8 @@ type Slice struct {
 type View struct {
 	Slices   []Slice    // the latest committed slice of each file group, by partition and file id
 	Dangling []BaseFile // base files of instants that have not committed: of attempts under way, or left behind
+	// DanglingLogs are the same of log files, on timelines of layout 2. In layout 1 a log's name does not say whose it is.
+	DanglingLogs []LogFile
 	// Unnamed are files that look like log files and have no log file's name; a reader that passed over one might miss rows.
 	Unnamed []string
 }
@@ -123,8 +125,10 @@ type Object struct {
 }
 
 // Latest picks each file group's newest committed base file (AbstractTableFileSystemView.getLatestFileSlices) and the log files on top of
-// it, leaving out groups that replaced names: file ids by partition which a replacecommit of the timeline took away. Logs that are named
-// after a compaction which has not completed are on top of the slice that it will compact.
+// it, leaving out groups that replaced names: file ids by partition which a replacecommit of the timeline took away. In layout 1 logs that
+// are named after a compaction which has not completed are on top of the slice that it will compact. In layout 2 a log is on top of the
+// base files whose instant is not after the completion of the log's own (AbstractTableFileSystemView.addLogFilesToFileGroup by way of
+// CompletionTimeQueryView): a write that ended while a compaction ran is not in what the compaction made.
 func Latest(objects []Object, t *timeline.Timeline, replaced map[string][]string) View {
 	var view View
 	groups := make(map[groupID]*Slice)
@@ -146,7 +150,10 @@ func Latest(objects []Object, t *timeline.Timeline, replaced map[string][]string
 				continue
 			}
 			f.Size = o.Size
-			if !slices.Contains(replaced[f.Partition], f.FileID) {
+			switch {
+			case t.Layout() == timeline.Layout2 && !t.Committed(f.Instant):
+				view.DanglingLogs = append(view.DanglingLogs, f)
+			case !slices.Contains(replaced[f.Partition], f.FileID):
 				s := slice(f.Partition, f.FileID)
 				s.Logs = append(s.Logs, f)
 			}
@@ -168,7 +175,7 @@ func Latest(objects []Object, t *timeline.Timeline, replaced map[string][]string
 		}
 	}
 	for _, s := range groups {
-		s.Logs = slices.DeleteFunc(s.Logs, func(l LogFile) bool { return l.Instant < s.Base.Instant || !seen(t, l) })
+		s.Logs = slices.DeleteFunc(s.Logs, func(l LogFile) bool { return Position(t, l) < s.Base.Instant || !seen(t, l) })
 		if !s.HasBase && len(s.Logs) == 0 {
 			continue
 		}
@@ -188,6 +195,18 @@ func looksLikeLog(name string) bool {
 	return strings.HasPrefix(name, ".") && strings.Contains(name, logMark) && !strings.HasSuffix(name, ".cdc") && !strings.HasSuffix(name, ".crc")
 }
 
-// seen reports whether a log can hold anything as of the timeline. A log's name does not say which commits are in it, so only those that
-// are named after a later instant are left out.
-func seen(t *timeline.Timeline, l LogFile) bool { return l.Instant <= t.Last() }
+// seen reports whether a log can hold anything as of the timeline. In layout 1 a log's name does not say which commits are in it, so only
+// those that are named after a later instant are left out.
+func seen(t *timeline.Timeline, l LogFile) bool {
+	return t.Layout() == timeline.Layout2 || l.Instant <= t.Last()
+}
+
+// Position is where a log stands among its group's base files: it is on top of those whose instant is not after it. In layout 1 that is the
+// instant of the log's name; in layout 2 when that instant completed, or the instant itself when that is not known: of writes that are
+// archived, and of files that are older than their table's upgrade.
+func Position(t *timeline.Timeline, l LogFile) timeline.Instant {
+	if at, ok := t.CompletionOf(l.Instant); ok && t.Layout() == timeline.Layout2 {
+		return at
+	}
+	return l.Instant
+}

@@ -134,6 +134,49 @@ func TestLatestOfMergeOnRead(t *testing.T) {
 	}
 }
 
+// TestLatestOfLayout2: a log is on top of the base files that were requested before its own instant completed.
+func TestLatestOfLayout2(t *testing.T) {
+	t.Parallel()
+	const before, during, compaction, after, failed = timeline.Instant("20260101000000001"), timeline.Instant("20260101000000002"),
+		timeline.Instant("20260101000000003"), timeline.Instant("20260101000000006"), timeline.Instant("20260101000000008")
+	tl := timeline.NewLayout(timeline.Layout2, []string{
+		"20260101000000000_20260101000000001.deltacommit", string(before) + "_20260101000000002.deltacommit",
+		string(during) + "_20260101000000005.deltacommit", // while the compaction ran
+		string(compaction) + "_20260101000000004.commit", string(after) + "_20260101000000007.deltacommit", string(failed) + ".deltacommit.inflight",
+	})
+	objects := []fileslice.Object{
+		{Key: "p/" + id0 + "_0-1-2_20260101000000000.parquet"}, {Key: "p/" + id0 + "_0-1-2_" + string(compaction) + ".parquet"},
+	}
+	for _, i := range []timeline.Instant{before, during, after, failed} {
+		objects = append(objects, fileslice.Object{Key: "p/." + id0 + "_" + string(i) + ".log.1_0-1-1"})
+	}
+	logs := func(view fileslice.View) (instants []timeline.Instant) {
+		for _, l := range view.Slices[0].Logs {
+			instants = append(instants, l.Instant)
+		}
+		return instants
+	}
+	view := fileslice.Latest(objects, tl, nil)
+	if got := logs(view); !slices.Equal(got, []timeline.Instant{during, after}) || view.Slices[0].Base.Instant != compaction {
+		t.Errorf("logs %v on %s", got, view.Slices[0].Base.Instant)
+	}
+	if len(view.DanglingLogs) != 1 || view.DanglingLogs[0].Instant != failed {
+		t.Errorf("dangling %v", view.DanglingLogs)
+	}
+	if got := logs(fileslice.Latest(objects, tl.Until(during), nil)); !slices.Equal(got, []timeline.Instant{before, during}) {
+		t.Errorf("as of the second: logs %v", got)
+	}
+	// When what came before the compaction is archived, only the history tells one from the other.
+	late := timeline.NewLayout(timeline.Layout2, []string{string(compaction) + "_20260101000000004.commit"})
+	if got := logs(fileslice.Latest(objects[:4], late, nil)); len(got) != 0 {
+		t.Errorf("without the history: logs %v", got)
+	}
+	late = late.WithArchived(map[timeline.Instant]timeline.Instant{during: "20260101000000005"})
+	if got := logs(fileslice.Latest(objects[:4], late, nil)); !slices.Equal(got, []timeline.Instant{during}) {
+		t.Errorf("with the history: logs %v", got)
+	}
+}
+
 // FuzzParseLogKey: a key that parses is the key that is written.
 func FuzzParseLogKey(f *testing.F) {
 	f.Add("dt=2026-01-01/hr=00/." + id0 + "_20261123045510285.log.1_1-9-1")

@@ -28,7 +28,10 @@ const (
 	DatabaseName               = "hoodie.database.name"
 	TableType                  = "hoodie.table.type"
 	TableVersion               = "hoodie.table.version"
+	InitialVersion             = "hoodie.table.initial.version" // the version that a table of version 8 or later was created with
 	TimelineLayout             = "hoodie.timeline.layout.version"
+	TimelinePath               = "hoodie.timeline.path"         // in .hoodie, from version 8 on
+	HistoryPath                = "hoodie.timeline.history.path" // in the timeline's folder, from version 8 on
 	TimelineTimezone           = "hoodie.table.timeline.timezone"
 	ArchiveFolder              = "hoodie.archivelog.folder"
 	RecordKeyFields            = "hoodie.table.recordkey.fields"
@@ -47,6 +50,7 @@ const (
 	PayloadClass               = "hoodie.compaction.payload.class"
 	MergeMode                  = "hoodie.record.merge.mode" // from table version 8 on
 	MergerStrategy             = "hoodie.compaction.record.merger.strategy"
+	PartialUpdateMode          = "hoodie.table.partial.update.mode" // from table version 9 on
 	CDCEnabled                 = "hoodie.table.cdc.enabled"
 	BootstrapBasePath          = "hoodie.bootstrap.base.path"
 	MetafileBaseFormat         = "hoodie.partition.metafile.use.base.format"

@@ -24,8 +24,9 @@ type TableNote struct {
 	HiveStyle       bool     `json:"hive_style_partitioning"`
 	Buckets         int      `json:"buckets"`
 	BucketField     string   `json:"bucket_field"`
-	Schema          string   `json:"schema"`         // of the creation
-	Type            string   `json:"type,omitempty"` // as in hoodie.properties; empty is COPY_ON_WRITE
+	Schema          string   `json:"schema"`            // of the creation
+	Type            string   `json:"type,omitempty"`    // as in hoodie.properties; empty is COPY_ON_WRITE
+	Version         int      `json:"version,omitempty"` // of the table; zero is 6
 }
 
 // ErrTableNote: bytes are no table note.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Action is what an instant does.
@@ -108,6 +109,27 @@ func (e Entry) In(s State) Entry {
 	return e
 }
 
+// At is the instant completed at a time, which only names of layout 2 say.
+func (e Entry) At(completion Instant) Entry {
+	e.State = Completed
+	if e.Layout == Layout2 {
+		e.Completion = completion
+	}
+	return e
+}
+
+// Finished is the completed entry of a table service that writes no data: clean, rollback, restore. In layout 2 it completes a millisecond
+// after its instant. That follows from the instant alone, so that whoever repeats the service's last step writes the same file.
+func (e Entry) Finished() Entry { return e.At(Next(time.Time{}, e.Instant)) }
+
+// latest is the last of the entry's times. One of a pending service is when it is going to complete.
+func (e Entry) latest() Instant {
+	if e.Layout == Layout2 && e.State != Completed && !e.Action.Writes() {
+		return e.Finished().Completion
+	}
+	return max(e.Instant, e.Completion)
+}
+
 // ParseFileName reads a name of layout 1; ok is false for every other file, which readers must ignore.
 func ParseFileName(name string) (e Entry, ok bool) { return Layout1.ParseFileName(name) }
 
@@ -145,8 +167,9 @@ func (l Layout) ParseFileName(name string) (e Entry, ok bool) {
 
 // Timeline is the active timeline: every instant once, ascending.
 type Timeline struct {
-	layout  Layout
-	entries []Entry
+	layout   Layout
+	entries  []Entry
+	archived map[Instant]Instant // completion times of writes that are no longer active; nil where nobody asked for them
 }
 
 // New orders file names of layout 1 (without their folder) into a timeline. Names that it does not know are ignored.
@@ -203,12 +226,13 @@ func (t *Timeline) Commits() []Entry {
 	return t.filter(func(e Entry) bool { return e.State == Completed && e.Action.Writes() })
 }
 
-// Last is the newest instant of any action and state, "" for an empty timeline. A new one must be later.
+// Last is the newest instant or completion time of any action and state, "" for an empty timeline. A new one must be later.
 func (t *Timeline) Last() Instant {
-	if len(t.entries) == 0 {
-		return ""
+	var last Instant
+	for _, e := range t.entries {
+		last = max(last, e.latest())
 	}
-	return t.entries[len(t.entries)-1].Instant
+	return last
 }
 
 // Layout is the layout of the timeline's entries.
@@ -234,7 +258,14 @@ func (t *Timeline) Committed(i Instant) bool {
 	return false
 }
 
-// CompletionOf is when the write of an instant completed. It is false for an instant whose write is not on the timeline as completed, and
+// WithArchived is the timeline that knows, besides, when archived writes completed.
+func (t *Timeline) WithArchived(completions map[Instant]Instant) *Timeline {
+	c := *t
+	c.archived = completions
+	return &c
+}
+
+// CompletionOf is when the write of an instant completed. It is false for an instant whose write is not known to have completed, and
 // for those that do not say when: all of layout 1, and files named before their table was upgraded to layout 2.
 func (t *Timeline) CompletionOf(i Instant) (Instant, bool) {
 	from, _ := slices.BinarySearchFunc(t.entries, i, func(e Entry, i Instant) int { return cmp.Compare(e.Instant, i) })
@@ -246,7 +277,8 @@ func (t *Timeline) CompletionOf(i Instant) (Instant, bool) {
 			return e.Completion, true
 		}
 	}
-	return "", false
+	at, ok := t.archived[i]
+	return at, ok
 }
 
 // Find returns the entry of an instant whose action completes as a.
@@ -261,7 +293,7 @@ func (t *Timeline) Find(i Instant, a Action) (Entry, bool) {
 
 // Until is the timeline up to and including an instant: what a reader of that time sees.
 func (t *Timeline) Until(i Instant) *Timeline {
-	return &Timeline{layout: t.layout, entries: t.filter(func(e Entry) bool { return e.Instant <= i })}
+	return &Timeline{layout: t.layout, entries: t.filter(func(e Entry) bool { return e.Instant <= i }), archived: t.archived}
 }
 
 func (t *Timeline) filter(keep func(Entry) bool) []Entry {

@@ -43,7 +43,9 @@ type Head struct {
 	// History are the ids of the last commits, newest first; the first is CommitID.
 	History []string         `json:"history"`
 	Instant timeline.Instant `json:"instant"` // of the last commit
-	Action  timeline.Action  `json:"action"`
+	// Completion is when the last commit completed, in tables whose timeline says so (layout 2); else it is empty.
+	Completion timeline.Instant `json:"completion,omitempty"`
+	Action     timeline.Action  `json:"action"`
 	// Completed is the whole completed instant file of the last commit, unless Staged points to it.
 	Completed []byte  `json:"completed,omitempty"`
 	Staged    *Staged `json:"staged,omitempty"`
@@ -104,6 +106,9 @@ func Decode(data []byte) (Head, error) {
 // check refuses a HEAD that later steps could not rely on.
 func (h Head) check() error {
 	_, err := timeline.ParseInstant(string(h.Instant))
+	if err == nil && h.Completion != "" {
+		_, err = timeline.ParseInstant(string(h.Completion))
+	}
 	var reason string
 	switch {
 	case h.Format < 1 || h.Format > FormatVersion:
@@ -117,7 +122,9 @@ func (h Head) check() error {
 	case int64(len(h.History)) > h.Sequence+1:
 		reason = "history is longer than there were commits"
 	case err != nil || !strings.HasPrefix(timeline.Folder+string(h.Instant), timeline.Prefix):
-		reason = fmt.Sprintf("instant %q", h.Instant)
+		reason = fmt.Sprintf("instant %q, completed at %q", h.Instant, h.Completion)
+	case h.Completion != "" && h.Completion <= h.Instant:
+		reason = fmt.Sprintf("instant %q completed at %q", h.Instant, h.Completion)
 	case !h.Action.Writes():
 		reason = fmt.Sprintf("action %q", h.Action)
 	case h.Staged != nil && (!strings.HasPrefix(h.Staged.Key, StagedFolder) || len(h.Completed) > 0):
@@ -141,8 +148,15 @@ func (h Head) checkOffsets() error {
 
 // Entry is the last commit's timeline entry.
 func (h Head) Entry() timeline.Entry {
-	return timeline.Entry{Instant: h.Instant, Action: h.Action, State: timeline.Completed}
+	e := timeline.Entry{Instant: h.Instant, Action: h.Action, State: timeline.Completed}
+	if h.Completion != "" {
+		e.Layout, e.Completion = timeline.Layout2, h.Completion
+	}
+	return e
 }
+
+// Last is the later of the last commit's instant and its completion.
+func (h Head) Last() timeline.Instant { return max(h.Instant, h.Completion) }
 
 // Committed says whether a commit, by its id and sequence, is in the history; known is false when the history does not reach back that far
 // or HEAD is older than the commit.
