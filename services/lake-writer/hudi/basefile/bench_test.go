@@ -130,12 +130,12 @@ func BenchmarkShred(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		if err := w.batch.run(&w.programs[0], records[i%len(records)].Payload); err != nil {
+		if err := w.batch.run(&w.programs[0], records[i%len(records)].Payload, 0); err != nil {
 			b.Fatal(err)
 		}
 		if i%128 == 127 {
 			for leaf := range w.batch.columns {
-				w.batch.columns[leaf] = w.batch.columns[leaf][:0]
+				w.clearColumn(leaf)
 			}
 		}
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/hamba/avro/v2"
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/basefile/pages"
 )
 
 const boundsSchema = `{"type":"record","name":"t","fields":[
@@ -52,7 +54,7 @@ func TestBoundsHoldEveryValue(t *testing.T) {
 		compare := bytes.Compare
 		switch {
 		case leaf.logical == decimal:
-			compare = compareSigned
+			compare = pages.CompareSigned
 		case leaf.kind == kindInt:
 			compare = func(a, b []byte) int {
 				return int(int64(int32(binary.LittleEndian.Uint32(a))) - int64(int32(binary.LittleEndian.Uint32(b))))
@@ -174,18 +176,4 @@ func parseFloat(t *testing.T, text string, otherwise float64) float64 {
 		t.Fatal(err)
 	}
 	return f
-}
-
-func TestCutBounds(t *testing.T) {
-	t.Parallel()
-	for _, v := range []struct{ in, low, high string }{
-		{"abc", "abc", "abc"},
-		{"abcdef", "abcd", "abce"},
-		{"ab\xff\xffz", "ab\xff\xff", "ac"},
-		{"\xff\xff\xff\xff\xff", "\xff\xff\xff\xff", "\xff\xff\xff\xff\xff"},
-	} {
-		if low, high := string(cutLow([]byte(v.in), 4)), string(cutHigh([]byte(v.in), 4)); low != v.low || high != v.high {
-			t.Errorf("bounds of %q are %q and %q, want %q and %q", v.in, low, high, v.low, v.high)
-		}
-	}
 }

@@ -10,7 +10,8 @@ type step struct {
 	union     bool // a branch index comes first
 	nullIndex int
 	target    *layout
-	symbols   [][]byte // texts of an enum
+	symbols   []string // texts of an enum
+	spans     []uint64 // where the writer keeps them, as pages.Batch has texts
 	scale     int64    // factor of a time in milliseconds, else 1
 	steps     []step   // of a record, in the writer's order; of an array, its item; of a map, key and value
 	missing   []leafRange
@@ -100,9 +101,7 @@ func compileScalar(t *avroType, l *layout) (step, error) {
 	case from == to:
 	case from.kind == kindInt && from.logical == plain && to.kind == kindLong && to.logical == plain:
 	case from.kind == kindEnum && to.kind == kindString:
-		for _, symbol := range t.symbols {
-			s.symbols = append(s.symbols, []byte(symbol))
-		}
+		s.symbols = t.symbols
 	case from.logical == timestampMillis && to.logical == timestampMicros, from.logical == timeMillis && to.logical == timeMicros:
 		s.scale = 1000
 	case from.kind == kindFixed && to.kind == kindFixed && from.size == to.size && from.logical == decimal && to.logical == decimal &&

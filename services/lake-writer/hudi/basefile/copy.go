@@ -3,8 +3,11 @@ package basefile
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/basefile/pages"
 )
 
 // CopyFrom takes over the rows of an older file, with all their meta columns but the file name, which becomes this file's, as
@@ -215,17 +218,64 @@ func (w *Writer) copyLeaf(old *Reader, group, leaf int, s source, keep []bool, w
 	return err
 }
 
+// writeNulls makes a column of the table null in so many rows.
 func (w *Writer) writeNulls(leaf, rows int) error {
-	null := parquet.NullValue().Level(0, 0, leaf)
-	for rows > 0 {
-		n := min(rows, len(w.constant))
-		for i := range w.constant[:n] {
-			w.constant[i] = null
+	b := &w.scratch
+	b.Text, b.Values = b.Text[:0], b.Values[:0]
+	for ; rows > 0; rows -= batchRows {
+		n := min(rows, batchRows)
+		b.Defs, b.Reps = appendSame(b.Defs[:0], 0, n), b.Reps[:0]
+		if w.batch.repeated[leaf] {
+			b.Reps = appendSame(b.Reps, 0, n)
 		}
-		if err := w.writeRows(leaf, w.constant[:n], n); err != nil {
+		if err := w.writeColumn(leaf, b, n); err != nil {
 			return err
 		}
-		rows -= n
 	}
 	return nil
+}
+
+// writeValues writes whole rows of one column, as a reader has them.
+func (w *Writer) writeValues(leaf int, values []parquet.Value, rows int) error {
+	b, l := &w.scratch, w.leaves[leaf]
+	b.Text, b.Values, b.Defs, b.Reps = b.Text[:0], b.Values[:0], b.Defs[:0], b.Reps[:0]
+	for _, v := range values {
+		if l.rep > 0 {
+			b.Reps = append(b.Reps, byte(v.RepetitionLevel()))
+		}
+		if l.def > 0 {
+			b.Defs = append(b.Defs, byte(v.DefinitionLevel()))
+		}
+		if v.DefinitionLevel() < l.def {
+			continue
+		}
+		if v.IsNull() || len(b.Text) > maxPageBytes {
+			return &FileError{Offset: -1, Reason: fmt.Sprintf("column %s: a row with null where a value should be, or too long", l.path)}
+		}
+		b.Values = append(b.Values, bitsOf(b, v))
+	}
+	return w.writeColumn(leaf, b, rows)
+}
+
+// bitsOf is a value as pages.Batch has it.
+func bitsOf(b *pages.Batch, v parquet.Value) uint64 {
+	switch v.Kind() {
+	case parquet.Boolean:
+		if v.Boolean() {
+			return 1
+		}
+		return 0
+	case parquet.Int32:
+		return uint64(v.Int32())
+	case parquet.Int64:
+		return uint64(v.Int64())
+	case parquet.Float:
+		return uint64(math.Float32bits(v.Float()))
+	case parquet.Double:
+		return math.Float64bits(v.Double())
+	default:
+		t := v.ByteArray()
+		b.Text = append(b.Text, t...)
+		return pages.Span(len(b.Text)-len(t), len(t))
+	}
 }

@@ -126,7 +126,7 @@ func (c *copier) endRow() {
 // flush writes the whole rows, and gives the values of the row being read memory of their own.
 func (c *copier) flush() error {
 	if c.whole > 0 {
-		if err := c.w.writeRows(c.leaf, c.out[:c.whole], c.rows); err != nil {
+		if err := c.w.writeValues(c.leaf, c.out[:c.whole], c.rows); err != nil {
 			return err
 		}
 	}

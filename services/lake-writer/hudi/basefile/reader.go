@@ -11,6 +11,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/basefile/bloom"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/basefile/pages"
 )
 
 const magic = "PAR1"
@@ -256,7 +257,7 @@ func (r *Reader) leafStatistics(leaf *layout) Statistics {
 		l, h := t.Kind().Value(chunk.Statistics.MinValue), t.Kind().Value(chunk.Statistics.MaxValue)
 		compare := t.Compare
 		if leaf.logical == decimal && leaf.kind == kindFixed {
-			compare = func(a, b parquet.Value) int { return compareSigned(a.ByteArray(), b.ByteArray()) }
+			compare = func(a, b parquet.Value) int { return pages.CompareSigned(a.ByteArray(), b.ByteArray()) }
 		}
 		if low.IsNull() || compare(l, low) < 0 {
 			low = l

@@ -1,25 +1,33 @@
 package basefile
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
 	"unicode/utf8"
 
-	"github.com/parquet-go/parquet-go"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/basefile/pages"
 )
 
+// maxRecordItems is how many items the arrays and maps of a record may have together. A row of more values in a column could not
+// be copied into the next file.
+const maxRecordItems = maxRowValues
+
 // shredder walks the Avro bytes of one record at a time and appends each value to the column it belongs to. It believes nothing:
-// every length, index and text is checked, and values are slices of the bytes, copied by nobody.
+// every length, index and text is checked, and values are places in the bytes, copied by nobody.
 type shredder struct {
-	columns [][]parquet.Value // by leaf
-	body    []byte
-	at      int
+	columns  []pages.Batch // by leaf; their text is the bytes
+	repeated []bool        // by leaf: it has repetition levels
+	body     []byte        // the batch so far, the record at its end
+	start    int           // of the record
+	at       int
+	entries  int64 // of arrays and maps in the record, so far
 }
 
-// run shreds one record. After an error the columns hold parts of it; see truncate.
-func (s *shredder) run(program *step, body []byte) error {
-	s.body, s.at = body, 0
+// run shreds the record that begins at start and ends with the body. After an error the columns hold parts of it; see truncate.
+func (s *shredder) run(program *step, body []byte, start int) error {
+	s.body, s.start, s.at, s.entries = body, start, start, 0
 	if err := s.record(program, 0); err != nil {
 		return err
 	}
@@ -30,19 +38,35 @@ func (s *shredder) run(program *step, body []byte) error {
 }
 
 // truncate takes back what a record that failed has left, given how many rows came before it.
-func (s *shredder) truncate(rows int) {
-	for i, column := range s.columns {
-		n := 0
-		for j, v := range column {
-			if v.RepetitionLevel() > 0 {
-				continue
-			}
-			if n++; n > rows {
-				s.columns[i] = column[:j]
-				break
-			}
+func (s *shredder) truncate(rows int, leaves []*layout) {
+	for i := range s.columns {
+		column, leaf := &s.columns[i], leaves[i]
+		if leaf.def == 0 {
+			column.Values = column.Values[:min(rows, len(column.Values))]
+			continue
 		}
+		end := min(rows, len(column.Defs))
+		if s.repeated[i] {
+			end = rowEnd(column.Reps, rows)
+			column.Reps = column.Reps[:end]
+		}
+		column.Defs = column.Defs[:end]
+		column.Values = column.Values[:bytes.Count(column.Defs, []byte{byte(leaf.def)})]
 	}
+}
+
+// rowEnd is where the first rows end in a column of repetition levels.
+func rowEnd(reps []byte, rows int) int {
+	for i, rep := range reps {
+		if rep > 0 {
+			continue
+		}
+		if rows == 0 {
+			return i
+		}
+		rows--
+	}
+	return len(reps)
 }
 
 func (s *shredder) record(st *step, rep int) error {
@@ -60,7 +84,11 @@ func (s *shredder) record(st *step, rep int) error {
 // absent marks leaves as having no value below the definition level def.
 func (s *shredder) absent(lo, hi, rep, def int) {
 	for leaf := lo; leaf < hi; leaf++ {
-		s.columns[leaf] = append(s.columns[leaf], parquet.NullValue().Level(rep, def, leaf))
+		c := &s.columns[leaf]
+		c.Defs = append(c.Defs, byte(def))
+		if s.repeated[leaf] {
+			c.Reps = append(c.Reps, byte(rep))
+		}
 	}
 }
 
@@ -92,8 +120,14 @@ func (s *shredder) value(st *step, rep int) error {
 		if err != nil {
 			return err
 		}
-		leaf := st.target.lo
-		s.columns[leaf] = append(s.columns[leaf], v.Level(rep, st.target.def, leaf))
+		c := &s.columns[st.target.lo]
+		c.Values = append(c.Values, v)
+		if st.target.def > 0 {
+			c.Defs = append(c.Defs, byte(st.target.def))
+		}
+		if st.target.rep > 0 {
+			c.Reps = append(c.Reps, byte(rep))
+		}
 		return nil
 	}
 }
@@ -110,6 +144,9 @@ func (s *shredder) items(st *step, rep int) error {
 		if count == 0 {
 			break
 		}
+		if s.entries += count; s.entries > maxRecordItems {
+			return s.errorf(st, "more than %d items in arrays and maps", maxRecordItems)
+		}
 		for range count {
 			for i := range st.steps {
 				if err := s.value(&st.steps[i], rep); err != nil {
@@ -119,7 +156,7 @@ func (s *shredder) items(st *step, rep int) error {
 			first, rep = false, target.rep+1
 		}
 		if end >= 0 && end != s.at {
-			return s.errorf(st, "block ends at byte %d, its size says %d", s.at, end)
+			return s.errorf(st, "block ends at byte %d, its size says %d", s.at-s.start, end-s.start)
 		}
 	}
 	if first {
@@ -156,92 +193,94 @@ func (s *shredder) block(st *step) (count int64, end int, err error) {
 	return count, end, nil
 }
 
-func (s *shredder) scalar(st *step) (parquet.Value, error) {
+// scalar reads a value in the form that pages.Batch has.
+func (s *shredder) scalar(st *step) (uint64, error) {
 	switch st.source.kind {
 	case kindBoolean:
 		return s.boolean(st)
 	case kindInt, kindLong:
 		return s.integer(st)
 	case kindFloat:
-		b, err := s.take(st, 4)
+		at, err := s.take(st, 4)
 		if err != nil {
-			return parquet.Value{}, err
+			return 0, err
 		}
-		return parquet.FloatValue(math.Float32frombits(binary.LittleEndian.Uint32(b))), nil
+		return uint64(binary.LittleEndian.Uint32(s.body[at:])), nil
 	case kindDouble:
-		b, err := s.take(st, 8)
+		at, err := s.take(st, 8)
 		if err != nil {
-			return parquet.Value{}, err
+			return 0, err
 		}
-		return parquet.DoubleValue(math.Float64frombits(binary.LittleEndian.Uint64(b))), nil
+		return binary.LittleEndian.Uint64(s.body[at:]), nil
 	case kindFixed:
-		b, err := s.take(st, int64(st.source.size))
-		return parquet.FixedLenByteArrayValue(b), err
+		at, err := s.take(st, int64(st.source.size))
+		return pages.Span(at, st.source.size), err
 	case kindEnum:
 		i, err := s.long(st)
 		if err == nil && (i < 0 || i >= int64(len(st.symbols))) {
 			err = s.errorf(st, "symbol %d of an enum of %d", i, len(st.symbols))
 		}
 		if err != nil {
-			return parquet.Value{}, err
+			return 0, err
 		}
-		return parquet.ByteArrayValue(st.symbols[i]), nil
+		return st.spans[i], nil
 	default:
 		return s.bytes(st)
 	}
 }
 
-func (s *shredder) boolean(st *step) (parquet.Value, error) {
-	b, err := s.take(st, 1)
+func (s *shredder) boolean(st *step) (uint64, error) {
+	at, err := s.take(st, 1)
 	if err != nil {
-		return parquet.Value{}, err
+		return 0, err
 	}
-	if b[0] > 1 {
-		return parquet.Value{}, s.errorf(st, "boolean of value %d", b[0])
+	if s.body[at] > 1 {
+		return 0, s.errorf(st, "boolean of value %d", s.body[at])
 	}
-	return parquet.BooleanValue(b[0] == 1), nil
+	return uint64(s.body[at]), nil
 }
 
-func (s *shredder) integer(st *step) (parquet.Value, error) {
+func (s *shredder) integer(st *step) (uint64, error) {
 	n, err := s.long(st)
 	if err != nil {
-		return parquet.Value{}, err
+		return 0, err
 	}
 	if st.source.kind == kindInt && n != int64(int32(n)) {
-		return parquet.Value{}, s.errorf(st, "%d does not fit an int", n)
+		return 0, s.errorf(st, "%d does not fit an int", n)
 	}
-	if st.target.kind == kindInt {
-		return parquet.Int32Value(int32(n)), nil
+	if st.scale == 1 {
+		return uint64(n), nil
 	}
 	scaled := n * st.scale
-	if st.scale != 1 && scaled/st.scale != n {
-		return parquet.Value{}, s.errorf(st, "%d milliseconds do not fit in microseconds", n)
+	if scaled/st.scale != n {
+		return 0, s.errorf(st, "%d milliseconds do not fit in microseconds", n)
 	}
-	return parquet.Int64Value(scaled), nil
+	return uint64(scaled), nil
 }
 
-func (s *shredder) bytes(st *step) (parquet.Value, error) {
+func (s *shredder) bytes(st *step) (uint64, error) {
 	n, err := s.long(st)
 	if err != nil {
-		return parquet.Value{}, err
+		return 0, err
 	}
-	b, err := s.take(st, n)
+	at, err := s.take(st, n)
 	if err != nil {
-		return parquet.Value{}, err
+		return 0, err
 	}
-	if st.source.kind == kindString && !utf8.Valid(b) {
-		return parquet.Value{}, s.errorf(st, "text is not UTF-8")
+	if st.source.kind == kindString && !utf8.Valid(s.body[at:at+int(n)]) {
+		return 0, s.errorf(st, "text is not UTF-8")
 	}
-	return parquet.ByteArrayValue(b), nil
+	return pages.Span(at, int(n)), nil
 }
 
-func (s *shredder) take(st *step, n int64) ([]byte, error) {
+// take passes n bytes and says where they begin.
+func (s *shredder) take(st *step, n int64) (at int, err error) {
 	if n < 0 || n > int64(len(s.body)-s.at) {
-		return nil, s.errorf(st, "%d bytes wanted, %d are left", n, len(s.body)-s.at)
+		return 0, s.errorf(st, "%d bytes wanted, %d are left", n, len(s.body)-s.at)
 	}
-	b := s.body[s.at : s.at+int(n) : s.at+int(n)]
+	at = s.at
 	s.at += int(n)
-	return b, nil
+	return at, nil
 }
 
 // long reads a zigzag varint of at most 64 bits.
@@ -261,5 +300,5 @@ func (s *shredder) long(st *step) (int64, error) {
 }
 
 func (s *shredder) errorf(st *step, format string, args ...any) error {
-	return &RecordError{Path: st.target.path, Offset: s.at, Reason: fmt.Sprintf(format, args...)}
+	return &RecordError{Path: st.target.path, Offset: s.at - s.start, Reason: fmt.Sprintf(format, args...)}
 }

@@ -3,13 +3,14 @@ package basefile
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
-	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/compress"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/basefile/bloom"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/basefile/pages"
 )
 
 // Codec compresses pages.
@@ -22,14 +23,14 @@ const (
 	Uncompressed
 )
 
-func (c Codec) compressor() compress.Codec {
+func (c Codec) format() format.CompressionCodec {
 	switch c {
 	case Snappy:
-		return &parquet.Snappy
+		return format.Snappy
 	case Uncompressed:
-		return &parquet.Uncompressed
+		return format.Uncompressed
 	default:
-		return &parquet.Zstd
+		return format.Zstd
 	}
 }
 
@@ -50,9 +51,12 @@ const (
 	defaultRowGroupBytes = 64 << 20
 	maxRowGroupRows      = 500_000
 	dictionaryBytes      = 1 << 20 // a larger dictionary saves nothing: the column goes on plain (parquet-mr's limit)
-	batchRows            = 128     // rows shredded before their columns are handed to the Parquet writer
+	dataPageBytes        = 1 << 20 // parquet-mr's size of a page
+	dataPageRows         = 20_000  // and its limit of rows, which makes the column index worth its place
+	batchRows            = 128     // rows shredded before their columns are encoded
 	batchBytes           = 1 << 20
-	bloomFalsePositives  = 1e-9 // Hudi's default
+	maxPayloadBytes      = 64 << 20 // a page that readers would refuse could come of more
+	bloomFalsePositives  = 1e-9     // Hudi's default
 )
 
 // Record is one row to append.
@@ -70,26 +74,33 @@ type Footer struct {
 	AvroSchema     string // with meta columns; "" in files that were not written through Avro
 }
 
-// Writer writes one base file. It is not safe for concurrent use, and of no use after an error other than *RecordError.
+// Writer writes one base file, and after Reset another one. It is not safe for concurrent use, and of no use after an error other
+// than *RecordError until it is reset.
 //
 // Its memory is the encoded pages of one row group, a page of each column, and the record keys, which the bloom filter needs at
-// the end, when it knows how many there are.
+// the end, when it knows how many there are. Reset keeps all of it for the next file.
 type Writer struct {
 	cfg        Config
 	avroSchema string
 	layout     *layout
-	programs   []step
-	out        *countingWriter
-	file       *parquet.GenericWriter[any]
-	columns    []*parquet.ColumnWriter
 	leaves     []*layout
+	elements   []format.SchemaElement
+	paths      [][]string // of the leaves
+	programs   []step
+	symbols    int // bytes at the beginning of the arena: texts of enums
+	own        int // programs of Config.WriterSchemas; the others came by AddWriterSchema
+	ownSymbols int
+
+	out     *countingWriter
+	columns []*pages.Column
+	groups  []rowGroup
 
 	batch struct {
 		shredder
 		rows  int
-		arena []byte // payloads, keys and sequence numbers that the values point into
+		arena []byte // symbols, then payloads, keys and sequence numbers: what values are places in
 	}
-	constant [batchRows]parquet.Value // scratch for the meta columns that are the same in each row
+	scratch pages.Batch // of values that do not come by the batch
 
 	rows          int64 // in the whole file, the batch not counted
 	appended      int64 // rows of our own, the batch counted; gives the sequence number
@@ -101,30 +112,97 @@ type Writer struct {
 
 // NewWriter compiles the schemas and writes nothing yet. It refuses what cannot be written without loss: *SchemaError.
 func NewWriter(out io.Writer, cfg Config) (*Writer, error) {
+	w := &Writer{}
+	if err := w.Reset(out, cfg); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// Reset makes the writer ready for another file, whatever became of the last one, and writes nothing yet. Buffers are used again,
+// and so are compiled schemas that are the same: keep a writer for each table. It refuses what NewWriter refuses; after an error
+// only another Reset helps.
+func (w *Writer) Reset(out io.Writer, cfg Config) error {
 	if cfg.RowGroupBytes <= 0 {
 		cfg.RowGroupBytes = defaultRowGroupBytes
 	}
-	table, err := parseSchema(cfg.TableSchema)
+	old := w.cfg
+	w.cfg, w.out, w.wrong = cfg, &countingWriter{to: out}, true
+	if w.layout == nil || old.TableSchema != cfg.TableSchema || old.Codec != cfg.Codec || !slices.Equal(old.UniqueColumns, cfg.UniqueColumns) {
+		w.layout = nil
+		if err := w.openTable(); err != nil {
+			return err
+		}
+		old.WriterSchemas, w.own = nil, -1
+	}
+	w.batch.rows = 0
+	for i := range w.batch.columns {
+		w.clearColumn(i)
+	}
+	if err := w.openSchemas(old.WriterSchemas); err != nil {
+		return err
+	}
+	w.batch.arena = w.batch.arena[:w.symbols]
+	for _, c := range w.columns {
+		c.Reset()
+	}
+	w.keys.reset()
+	w.groups = w.groups[:0]
+	w.rows, w.appended, w.groupRows, w.groupBytes = 0, 0, 0, 0
+	w.closed, w.wrong = false, false
+	return nil
+}
+
+// openTable lays out the table's columns.
+func (w *Writer) openTable() error {
+	table, err := parseSchema(w.cfg.TableSchema)
 	if err != nil {
-		return nil, fmt.Errorf("table schema: %w", err)
+		return fmt.Errorf("table schema: %w", err)
 	}
-	w := &Writer{cfg: cfg, out: &countingWriter{to: out}}
-	if w.layout, err = tableLayout(table); err != nil {
-		return nil, fmt.Errorf("table schema: %w", err)
+	layout, err := tableLayout(table)
+	if err != nil {
+		return fmt.Errorf("table schema: %w", err)
 	}
-	if w.avroSchema, err = WithMetaFields(cfg.TableSchema); err != nil {
-		return nil, fmt.Errorf("table schema: %w", err)
+	if w.avroSchema, err = WithMetaFields(w.cfg.TableSchema); err != nil {
+		return fmt.Errorf("table schema: %w", err)
 	}
-	w.cfg.WriterSchemas = nil
-	for i, text := range cfg.WriterSchemas {
-		if err := w.addProgram(text, parseSchema); err != nil {
-			return nil, fmt.Errorf("writer schema %d: %w", i, err)
+	compressor, err := pages.NewCompressor(w.cfg.Codec.format())
+	if err != nil {
+		return err
+	}
+	w.leaves = layout.leaves()
+	w.elements = schemaElements(layout)
+	w.paths = columnPaths(w.elements)
+	w.columns = make([]*pages.Column, len(w.leaves))
+	w.batch.columns, w.batch.repeated = make([]pages.Batch, len(w.leaves)), make([]bool, len(w.leaves))
+	options := pages.Options{Compressor: compressor, PageBytes: dataPageBytes, PageRows: dataPageRows, DictionaryBytes: dictionaryBytes}
+	for i, leaf := range w.leaves {
+		w.batch.repeated[i] = leaf.rep > 0
+		if w.columns[i], err = pages.NewColumn(leaf.spec(w.cfg.UniqueColumns), options); err != nil {
+			return fmt.Errorf("column %s: %w", leaf.path, err)
 		}
 	}
-	w.leaves = w.layout.leaves()
-	w.batch.columns = make([][]parquet.Value, len(w.leaves))
-	w.open()
-	return w, nil
+	w.layout = layout
+	return nil
+}
+
+// openSchemas compiles the writer schemas, unless the last file's were the same.
+func (w *Writer) openSchemas(last []string) error {
+	schemas := w.cfg.WriterSchemas
+	if w.own == len(schemas) && len(last) >= w.own && slices.Equal(last[:w.own], schemas) {
+		w.programs, w.symbols = w.programs[:w.own], w.ownSymbols
+		w.cfg.WriterSchemas = slices.Clone(schemas)
+		return nil
+	}
+	w.cfg.WriterSchemas, w.programs, w.symbols, w.batch.arena = nil, nil, 0, w.batch.arena[:0]
+	w.own = -1
+	for i, text := range schemas {
+		if err := w.addProgram(text, parseSchema); err != nil {
+			return fmt.Errorf("writer schema %d: %w", i, err)
+		}
+	}
+	w.own, w.ownSymbols = len(schemas), w.symbols
+	return nil
 }
 
 // addProgram compiles a writer schema, so that records may name its index.
@@ -137,23 +215,25 @@ func (w *Writer) addProgram(text string, parse func(string) (*avroType, error)) 
 	if err != nil {
 		return err
 	}
+	if err := w.flushBatch(); err != nil { // its values lie where the symbols go
+		return err
+	}
+	w.placeSymbols(&program)
 	w.programs = append(w.programs, program)
 	w.cfg.WriterSchemas = append(w.cfg.WriterSchemas, text)
 	return nil
 }
 
-func (w *Writer) open() {
-	w.file = parquet.NewGenericWriter[any](w.out,
-		parquet.NewSchema("hoodie_record", w.layout.parquetNode(w.cfg.UniqueColumns)),
-		parquet.Compression(w.cfg.Codec.compressor()),
-		parquet.DataPageVersion(2),
-		// Statistics are never skipped: with the column index that parquet-go then leaves behind, filters drop rows.
-		parquet.DictionaryMaxBytes(dictionaryBytes),
-		parquet.CreatedBy("playhead", "1", "parquet-go"),
-		parquet.KeyValueMetadata(avroSchemaKey, w.avroSchema),
-		parquet.KeyValueMetadata(writerModelKey, "avro"),
-	)
-	w.columns = w.file.ColumnWriters()
+// placeSymbols puts the texts of enums in front of the batches.
+func (w *Writer) placeSymbols(s *step) {
+	for _, symbol := range s.symbols {
+		s.spans = append(s.spans, pages.Span(w.symbols, len(symbol)))
+		w.batch.arena = append(w.batch.arena[:w.symbols], symbol...)
+		w.symbols += len(symbol)
+	}
+	for i := range s.steps {
+		w.placeSymbols(&s.steps[i])
+	}
 }
 
 // Leaves of the meta columns, by MetaColumns.
@@ -185,20 +265,23 @@ func (w *Writer) appendRow(rec Record, commitTime, seqno string) error {
 	if rec.Key == "" || !utf8.ValidString(rec.Key) {
 		return &RecordError{Path: RecordKeyColumn, Reason: fmt.Sprintf("record key %q", rec.Key)}
 	}
+	if n := len(rec.Payload) + len(rec.Key); n > maxPayloadBytes {
+		return &RecordError{Reason: fmt.Sprintf("record of %d bytes, %d are allowed", n, maxPayloadBytes)}
+	}
 	b := &w.batch
-	// Values point into the arena. When it has to grow, those of the rows before keep the old one alive.
-	payload := w.keep(rec.Payload)
-	if err := b.run(&w.programs[rec.Writer], payload); err != nil {
-		b.arena = b.arena[:len(b.arena)-len(payload)]
-		b.truncate(b.rows)
+	start := len(b.arena)
+	b.arena = append(b.arena, rec.Payload...)
+	if err := b.run(&w.programs[rec.Writer], b.arena, start); err != nil {
+		b.arena = b.arena[:start]
+		b.truncate(b.rows, w.leaves)
 		return err
 	}
-	number := w.keep([]byte(seqno))
+	w.keep(leafRecordKey, rec.Key)
+	w.keep(leafCommitTime, commitTime)
 	if seqno == "" {
-		number = w.seqno()
-	}
-	for leaf, value := range [][]byte{leafCommitTime: w.keep([]byte(commitTime)), leafCommitSeqno: number, leafRecordKey: w.keep([]byte(rec.Key))} {
-		b.columns[leaf] = append(b.columns[leaf], text(value, leaf))
+		w.keepSeqno()
+	} else {
+		w.keep(leafCommitSeqno, seqno)
 	}
 	w.keys.add(rec.Key)
 	b.rows++
@@ -207,40 +290,43 @@ func (w *Writer) appendRow(rec Record, commitTime, seqno string) error {
 
 // flushFull hands the batch on when it is large enough.
 func (w *Writer) flushFull() error {
-	if w.batch.rows == batchRows || len(w.batch.arena) >= batchBytes {
+	if w.batch.rows == batchRows || len(w.batch.arena)-w.symbols >= batchBytes {
 		return w.flushBatch()
 	}
 	return nil
 }
 
-// keep copies bytes into the batch's arena.
-func (w *Writer) keep(b []byte) []byte {
+// keep gives the row a value of a meta column.
+func (w *Writer) keep(leaf int, text string) {
 	from := len(w.batch.arena)
-	w.batch.arena = append(w.batch.arena, b...)
-	return w.batch.arena[from:len(w.batch.arena):len(w.batch.arena)]
+	w.batch.arena = append(w.batch.arena, text...)
+	w.kept(leaf, from)
 }
 
-func (w *Writer) seqno() []byte {
+func (w *Writer) keepSeqno() {
 	from := len(w.batch.arena)
 	b := append(w.batch.arena, w.cfg.CommitTime...)
 	b = append(b, '_')
 	b = strconv.AppendInt(b, int64(w.cfg.TaskID), 10)
 	b = append(b, '_')
-	b = strconv.AppendInt(b, w.appended, 10)
-	w.batch.arena = b
-	return b[from:len(b):len(b)]
+	w.batch.arena = strconv.AppendInt(b, w.appended, 10)
+	w.kept(leafCommitSeqno, from)
 }
 
-// text is a value of a meta column.
-func text(b []byte, leaf int) parquet.Value { return parquet.ByteArrayValue(b).Level(0, 1, leaf) }
+// kept makes what the arena has from a place on the row's value of a meta column.
+func (w *Writer) kept(leaf, from int) {
+	c := &w.batch.columns[leaf]
+	c.Values = append(c.Values, pages.Span(from, len(w.batch.arena)-from))
+	c.Defs = append(c.Defs, 1)
+}
 
-// flushBatch hands the batch's columns to the Parquet writer.
+// flushBatch encodes the batch's columns.
 func (w *Writer) flushBatch() error {
 	b := &w.batch
 	if b.rows == 0 {
 		return nil
 	}
-	for leaf, values := range b.columns {
+	for leaf := range b.columns {
 		var err error
 		switch leaf {
 		case leafPartitionPath:
@@ -248,41 +334,48 @@ func (w *Writer) flushBatch() error {
 		case leafFileName:
 			err = w.writeConstant(leaf, w.cfg.FileName, b.rows)
 		default:
-			err = w.writeRows(leaf, values, b.rows)
-			b.columns[leaf] = values[:0]
+			b.columns[leaf].Text = b.arena
+			err = w.writeColumn(leaf, &b.columns[leaf], b.rows)
+			w.clearColumn(leaf)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	bytes := int64(len(b.arena))
+	bytes := int64(len(b.arena) - w.symbols)
 	rows := b.rows
-	b.rows, b.arena = 0, b.arena[:0]
+	b.rows, b.arena = 0, b.arena[:w.symbols]
 	return w.endRows(int64(rows), bytes)
 }
 
+func (w *Writer) clearColumn(leaf int) {
+	c := &w.batch.columns[leaf]
+	c.Reps, c.Defs, c.Values, c.Text = c.Reps[:0], c.Defs[:0], c.Values[:0], nil
+}
+
+// writeConstant gives so many rows the same value of a meta column.
 func (w *Writer) writeConstant(leaf int, value string, rows int) error {
-	v := text([]byte(value), leaf)
-	for rows > 0 {
-		n := min(rows, len(w.constant))
-		for i := range w.constant[:n] {
-			w.constant[i] = v
-		}
-		if err := w.writeRows(leaf, w.constant[:n], n); err != nil {
+	b := &w.scratch
+	b.Text, b.Reps = append(b.Text[:0], value...), b.Reps[:0]
+	for ; rows > 0; rows -= batchRows {
+		n := min(rows, batchRows)
+		b.Defs, b.Values = appendSame(b.Defs[:0], 1, n), appendSame(b.Values[:0], pages.Span(0, len(value)), n)
+		if err := w.writeColumn(leaf, b, n); err != nil {
 			return err
 		}
-		rows -= n
 	}
 	return nil
 }
 
-// writeRows writes whole rows of one column. The count is checked: a column that is a row short would shift all rows behind it.
-func (w *Writer) writeRows(leaf int, values []parquet.Value, rows int) error {
-	n, err := w.columns[leaf].WriteRowValues(values)
-	if err == nil && n != rows {
-		err = fmt.Errorf("%d rows became %d", rows, n)
+func appendSame[T any](to []T, v T, n int) []T {
+	for range n {
+		to = append(to, v)
 	}
-	if err != nil {
+	return to
+}
+
+func (w *Writer) writeColumn(leaf int, b *pages.Batch, rows int) error {
+	if err := w.columns[leaf].Write(b, rows); err != nil {
 		w.wrong = true
 		return fmt.Errorf("write column %s: %w", w.leaves[leaf].path, err)
 	}
@@ -297,8 +390,14 @@ func (w *Writer) endRows(rows, bytes int64) error {
 	if w.groupRows < maxRowGroupRows && w.groupBytes < w.cfg.RowGroupBytes {
 		return nil
 	}
-	w.groupRows, w.groupBytes = 0, 0
-	if err := w.file.Flush(); err != nil {
+	return w.endGroup()
+}
+
+func (w *Writer) endGroup() error {
+	if w.groupRows == 0 {
+		return nil
+	}
+	if err := w.writeGroup(); err != nil {
 		w.wrong = true
 		return fmt.Errorf("write row group: %w", err)
 	}
@@ -317,14 +416,21 @@ func (w *Writer) Close() (Footer, error) {
 	if w.rows == 0 {
 		return Footer{}, ErrNoRows
 	}
+	if err := w.endGroup(); err != nil {
+		return Footer{}, err
+	}
 	footer := Footer{Rows: w.rows, AvroSchema: w.avroSchema}
 	footer.MinKey, footer.MaxKey = w.keys.bounds()
-	w.file.SetKeyValueMetadata(bloomTypeKey, bloom.TypeCode)
-	w.file.SetKeyValueMetadata(bloomKey, w.keys.bloom(bloomFalsePositives))
-	w.file.SetKeyValueMetadata(minKeyKey, footer.MinKey)
-	w.file.SetKeyValueMetadata(maxKeyKey, footer.MaxKey)
-	if err := w.file.Close(); err != nil {
-		return Footer{}, fmt.Errorf("write footer: %w", err)
+	err := w.writeFooter([]format.KeyValue{
+		{Key: avroSchemaKey, Value: w.avroSchema},
+		{Key: writerModelKey, Value: "avro"},
+		{Key: bloomTypeKey, Value: bloom.TypeCode},
+		{Key: bloomKey, Value: w.keys.bloom(bloomFalsePositives)},
+		{Key: minKeyKey, Value: footer.MinKey},
+		{Key: maxKeyKey, Value: footer.MaxKey},
+	})
+	if err != nil {
+		return Footer{}, err
 	}
 	footer.Bytes = w.out.n
 	return footer, nil

@@ -1,13 +1,19 @@
 package basefile
 
 import (
+	"bytes"
+	"io"
 	"reflect"
 	"slices"
+	"testing"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress"
 	"github.com/parquet-go/parquet-go/encoding"
+	"github.com/parquet-go/parquet-go/format"
 )
+
+// What follows is the layout as parquet-go's own writer has it: the yardstick of the benchmarks, and the oracle of the footer's schema.
 
 // orderedGroup is a group whose fields keep their order. parquet.Group is a map and sorts by name, which would move the meta
 // columns behind the user's.
@@ -85,13 +91,16 @@ func (l *layout) scalarNode() parquet.Node {
 	case kindString:
 		return parquet.String()
 	case kindFixed:
-		return parquet.Leaf(fixedType(l.scalar))
+		if l.logical == decimal {
+			return parquet.Decimal(l.scale, l.precision, parquet.FixedLenByteArrayType(l.size))
+		}
+		return parquet.Leaf(parquet.FixedLenByteArrayType(l.size))
 	default:
-		return parquet.Leaf(bytesType())
+		return parquet.Leaf(parquet.ByteArrayType)
 	}
 }
 
-// encoding is how the leaf's values are laid down. All of these were read back by Spark's vectorised reader and by hudi-rs.
+// encoding is the same as in the leaf's spec.
 func (l *layout) encoding(unique []string) encoding.Encoding {
 	switch {
 	case l.path == CommitSeqnoColumn: // rises: neighbours share all but the last digits
@@ -105,4 +114,46 @@ func (l *layout) encoding(unique []string) encoding.Encoding {
 	default:
 		return &parquet.Plain
 	}
+}
+
+// The footer's schema, and the labels of the chunks, are what parquet-go would write, two of its habits apart.
+func TestSchemaOfFooter(t *testing.T) {
+	t.Parallel()
+	ours := openBytes(t, writeFile(t, testConfig("20261122080000000"), inventRecords(t, 51, 0, 10)))
+	var out bytes.Buffer
+	w := parquet.NewGenericWriter[any](&out, parquet.NewSchema("hoodie_record", writerLayout(t).parquetNode(nil)))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := parquet.OpenFile(bytes.NewReader(out.Bytes()), int64(out.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, want := ours.file.Metadata().Schema, theirs.Metadata().Schema
+	for i := range want {
+		if want[i].Type.V != format.FixedLenByteArray { // parquet-go has the size of every type; the format does not
+			want[i].TypeLength.Reset()
+		}
+		if _, ok := want[i].LogicalType.Value.(*format.IntType); ok { // says no more than the type; parquet-avro leaves it out
+			want[i].LogicalType.Value = nil
+		}
+		if i >= len(have) || !reflect.DeepEqual(have[i], want[i]) {
+			t.Errorf("element %d of %d is %+v, want %+v", i, len(have), have[i], want[i])
+		}
+	}
+	columns := theirs.Schema().Columns()
+	for i, chunk := range ours.file.Metadata().RowGroups[0].Columns {
+		if !slices.Equal(chunk.MetaData.PathInSchema, columns[i]) {
+			t.Errorf("chunk %d is of %v, want %v", i, chunk.MetaData.PathInSchema, columns[i])
+		}
+	}
+}
+
+func writerLayout(tb testing.TB) *layout {
+	tb.Helper()
+	w, err := NewWriter(io.Discard, testConfig("20261122080000000"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return w.layout
 }
