@@ -32,9 +32,12 @@ const eventSchema = `{"type":"record","name":"event","fields":[
  {"name":"email","type":["null","string"]}
 ]}`
 
-func inventEvents(tb testing.TB, n int) []Record {
+func inventEvents(tb testing.TB, n int) []Record { return inventEventsOf(tb, eventSchema, n) }
+
+// inventEventsOf makes up events with those of the fields that the schema has.
+func inventEventsOf(tb testing.TB, text string, n int) []Record {
 	tb.Helper()
-	schema, err := avro.ParseWithCache(eventSchema, "", &avro.SchemaCache{})
+	schema, err := avro.ParseWithCache(text, "", &avro.SchemaCache{})
 	if err != nil {
 		tb.Fatal(err)
 	}

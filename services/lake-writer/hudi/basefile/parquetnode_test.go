@@ -3,6 +3,7 @@ package basefile
 import (
 	"bytes"
 	"io"
+	"math"
 	"reflect"
 	"slices"
 	"testing"
@@ -114,6 +115,27 @@ func (l *layout) encoding(unique []string) encoding.Encoding {
 	default:
 		return &parquet.Plain
 	}
+}
+
+// parquetValue is a value of a batch as parquet-go has it.
+func parquetValue(l *layout, text []byte, v uint64) parquet.Value {
+	switch l.kind {
+	case kindBoolean:
+		return parquet.BooleanValue(v == 1)
+	case kindInt:
+		return parquet.Int32Value(int32(v))
+	case kindLong:
+		return parquet.Int64Value(int64(v))
+	case kindFloat:
+		return parquet.FloatValue(math.Float32frombits(uint32(v)))
+	case kindDouble:
+		return parquet.DoubleValue(math.Float64frombits(v))
+	}
+	t := text[v>>32:][:v&0xffffffff]
+	if l.kind == kindFixed {
+		return parquet.FixedLenByteArrayValue(t)
+	}
+	return parquet.ByteArrayValue(t)
 }
 
 // The footer's schema, and the labels of the chunks, are what parquet-go would write, two of its habits apart.
