@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 )
@@ -22,12 +24,107 @@ func TestHashVectors(t *testing.T) {
 		{"TXN-015", -1271160543, []uint32{469237, 1759358, 609711, 1606114, 1696325, 332596}},
 		{"köln-日本", -1110803954, []uint32{566540, 2358230, 1655502, 712655, 899437, 108820}},
 	} {
-		if got := murmur(mix(nil, []byte(v.key)), []byte(v.key), 0); got != v.murmur {
-			t.Errorf("murmur(%q) = %d, want %d", v.key, got, v.murmur)
+		var one lanes
+		one.mix(2, []byte(v.key))
+		if got := int32(one.hashOne(2, 0)); got != v.murmur {
+			t.Errorf("hash of %q is %d, want %d", v.key, got, v.murmur)
 		}
 		f := New(60000, 1e-9)
-		if got := f.hash([]byte(v.key))[:len(v.bits)]; !slices.Equal(got, v.bits) {
-			t.Errorf("bits of %q = %v, want %v", v.key, got, v.bits)
+		var bits []uint32
+		h := uint32(0)
+		for range v.bits {
+			h = one.hashOne(2, h)
+			bits = append(bits, f.position(h))
+		}
+		if !slices.Equal(bits, v.bits) {
+			t.Errorf("bits of %q are %v, want %v", v.key, bits, v.bits)
+		}
+	}
+}
+
+// Keys of all lengths, in all lanes, beside keys of other lengths, hash as they do alone.
+func TestFourAtOnce(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(1, 2))
+	var four lanes // used again: longer keys leave words behind
+	for range 2000 {
+		var keys [4][]byte
+		for lane := range keys {
+			keys[lane] = make([]byte, 1+rng.IntN(40))
+			for i := range keys[lane] {
+				keys[lane][i] = byte(rng.Uint32())
+			}
+			four.mix(lane, keys[lane])
+		}
+		seeds := [4]uint32{0, rng.Uint32(), rng.Uint32(), rng.Uint32()}
+		for lane, got := range four.hash(seeds) {
+			if want := murmur(keys[lane], seeds[lane]); got != want {
+				t.Fatalf("hash of %x by %d is %d, want %d", keys[lane], seeds[lane], got, want)
+			}
+		}
+	}
+}
+
+// murmur is org.apache.hudi.common.util.hash.MurmurHash line by line.
+func murmur(data []byte, seed uint32) uint32 {
+	const m = 0x5bd1e995
+	length := len(data)
+	h := seed ^ uint32(length)
+	for i := range length >> 2 {
+		k := uint32(data[i<<2+3])<<24 | uint32(data[i<<2+2])<<16 | uint32(data[i<<2+1])<<8 | uint32(data[i<<2])
+		k *= m
+		k ^= k >> 24
+		k *= m
+		h *= m
+		h ^= k
+	}
+	if left := length & 3; left != 0 {
+		if left >= 3 {
+			h ^= uint32(int32(int8(data[length-3]))) << 16
+		}
+		if left >= 2 {
+			h ^= uint32(int32(int8(data[length-2]))) << 8
+		}
+		h ^= uint32(int32(int8(data[length-1])))
+		h *= m
+	}
+	h ^= h >> 13
+	h *= m
+	h ^= h >> 15
+	return h
+}
+
+// Whatever the number of keys, waiting ones are in the text and are found.
+func TestKeysThatWait(t *testing.T) {
+	t.Parallel()
+	for n := range 10 {
+		f, one := New(100, 1e-3), New(100, 1e-3)
+		for i := range n {
+			key := fmt.Appendf(nil, "%0*d", 1+i%5, i)
+			f.Add(key)
+			one.Add(key)
+			if one.flush(); !f.Contains(key) {
+				t.Fatalf("key %d of %d is missing", i, n)
+			}
+			f.Add(nil)
+		}
+		if f.Marshal() != one.Marshal() || int(f.used) != n {
+			t.Errorf("filter of %d keys says %d, or differs when they are hashed one by one", n, f.used)
+		}
+	}
+}
+
+func TestRemainder(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(3, 4))
+	edges := []uint32{0, 1, 2, 3, 7, 1<<31 - 1, 1 << 31, 1<<32 - 1}
+	for i := range 100_000 {
+		n, d := rng.Uint32()>>rng.IntN(32), 1+rng.Uint32N(math.MaxInt32)>>rng.IntN(31)
+		if i < len(edges)*len(edges) {
+			n, d = edges[i%len(edges)], max(edges[i/len(edges)], 1)
+		}
+		if got := remainder(n, d, magicOf(d)); got != n%d {
+			t.Fatalf("%d %% %d is %d, want %d", n, d, got, n%d)
 		}
 	}
 }
