@@ -156,21 +156,17 @@ func (c *Column) writeValues(b *Batch) error {
 // column goes on without: a page has one encoding.
 func (c *Column) writeIndexes(b *Batch) error {
 	values, entries, bytes := len(c.indexes), len(c.dict.ends), len(c.dict.page)
-	for _, v := range b.Values {
-		i, full := c.dict.index(b.bytes(v))
-		if !full {
-			c.indexes = append(c.indexes, i)
-			continue
-		}
-		c.indexes = c.indexes[:values]
-		c.dict.ends, c.dict.page = c.dict.ends[:entries], c.dict.page[:bytes] // it is not searched any more
-		if err := c.cut(); err != nil {
-			return err
-		}
-		c.inDict = false
-		return c.writeValues(b)
+	var full bool
+	if c.indexes, full = c.dict.indexes(c.indexes, b, b.Values); !full {
+		return nil
 	}
-	return nil
+	c.indexes = c.indexes[:values]
+	c.dict.ends, c.dict.page = c.dict.ends[:entries], c.dict.page[:bytes] // it is not searched any more
+	if err := c.cut(); err != nil {
+		return err
+	}
+	c.inDict = false
+	return c.writeValues(b)
 }
 
 // cut encodes the page.
