@@ -5,104 +5,234 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 )
 
-// query is one question to an engine; see engines/spark_reader.py.
-type query struct {
-	ID    string `json:"id"`
-	Path  string `json:"path"`
-	Type  string `json:"type"`
-	Begin string `json:"begin,omitempty"`
-	AsOf  string `json:"as_of,omitempty"`
-	Where string `json:"where,omitempty"`
-	Out   string `json:"out"`
+// TestMain ends the engines' processes, which the tests share: starting one costs more than most of what it is asked.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := shared.close(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
-// engine is a program that answers queries.
+// request is what an engine is asked or told; see engines/spark_engine.py.
+type request struct {
+	ID      string            `json:"id"`
+	Path    string            `json:"path"`
+	Options map[string]string `json:"options,omitempty"`
+
+	// A query.
+	Type    string            `json:"type,omitempty"`
+	Begin   string            `json:"begin,omitempty"`
+	AsOf    string            `json:"as_of,omitempty"`
+	Where   string            `json:"where,omitempty"`
+	Out     string            `json:"out,omitempty"`
+	Storage map[string]string `json:"storage,omitempty"` // options of hudi-rs
+
+	// A write.
+	Operation string `json:"operation,omitempty"`
+	Mode      string `json:"mode,omitempty"`
+	Schema    string `json:"schema,omitempty"`
+	In        string `json:"in,omitempty"`
+
+	Call string `json:"call,omitempty"` // a procedure
+}
+
+// engine is a program that answers requests.
 type engine struct {
-	name    string
-	argv    []string
-	filters bool // understands "where"
+	name   string
+	bundle string // of Spark; "" for hudi-rs, which only answers queries without "where"
+	argv   []string
 }
 
-// engines lists the judges in the folder that scripts/peers.sh filled.
+func (e engine) spark() bool { return e.bundle != "" }
+
+// peersDir is the folder that scripts/peers.sh filled.
+func peersDir(t *testing.T) string {
+	t.Helper()
+	install := os.Getenv("PLAYHEAD_PEERS")
+	if install == "" {
+		t.Skip("PLAYHEAD_PEERS is not set: engines run in the stage interop of scripts/test.sh")
+	}
+	return install
+}
+
+// engines lists the judges.
 func engines(t *testing.T, install string) []engine {
 	t.Helper()
 	scripts, err := filepath.Abs("engines")
 	if err != nil {
 		t.Fatal(err)
 	}
-	spark := func(bundle string) engine {
-		return engine{name: "spark-hudi-" + bundle, filters: true, argv: []string{
-			filepath.Join(install, "spark", "venv", "bin", "python"), filepath.Join(scripts, "spark_reader.py"),
+	python := func(peer string) string { return filepath.Join(install, peer, "venv", "bin", "python") }
+	list := []engine{{name: "hudi-rs", argv: []string{python("hudi-rs"), filepath.Join(scripts, "hudi_rs_engine.py")}}}
+	for _, bundle := range []string{"0.15.0", "1.1.1", "1.2.0"} {
+		list = append(list, engine{name: "spark-hudi-" + bundle, bundle: bundle, argv: []string{
+			python("spark"), filepath.Join(scripts, "spark_engine.py"),
 			"--jars", filepath.Join(install, "spark", "jars"), "--bundle", bundle, "--log4j", filepath.Join(scripts, "log4j2.properties"),
-		}}
+		}})
 	}
-	return []engine{
-		{name: "hudi-rs", argv: []string{filepath.Join(install, "hudi-rs", "venv", "bin", "python"), filepath.Join(scripts, "hudi_rs_reader.py")}},
-		spark("0.15.0"), spark("1.1.1"), spark("1.2.0"),
-	}
+	return list
 }
 
-// ask runs the engine once for all queries and returns each query's rows as JSON lines.
-func (e engine) ask(ctx context.Context, t *testing.T, queries []query) map[string][]string {
+// sessions are running engines by name.
+type sessions struct {
+	mu      sync.Mutex
+	running map[string]*session
+}
+
+var shared sessions
+
+// session is a running engine. It answers one request after the other.
+type session struct {
+	mu      sync.Mutex
+	engine  engine
+	dir     string
+	cmd     *exec.Cmd
+	stdin   io.WriteCloser
+	answers chan answer // closed when the process says no more
+	stderr  bytes.Buffer
+}
+
+type answer struct {
+	ID    string `json:"id"`
+	Rows  int    `json:"rows"`
+	Error string `json:"error"`
+}
+
+// of returns the engine's running process; it starts one if there is none.
+func (s *sessions) of(t *testing.T, e engine) *session {
 	t.Helper()
-	dir := t.TempDir()
-	for i := range queries {
-		queries[i].Out = filepath.Join(dir, queries[i].ID+".jsonl")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if running, ok := s.running[e.name]; ok {
+		return running
 	}
-	input, err := json.Marshal(queries)
+	dir, err := os.MkdirTemp("", "interop-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(ctx, e.argv[0], e.argv[1:]...)
-	cmd.Env = append(os.Environ(), "TZ=UTC", "TMPDIR="+dir, "SPARK_LOCAL_IP=127.0.0.1")
-	cmd.Stdin = bytes.NewReader(input)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
+	run := &session{engine: e, dir: dir, cmd: exec.Command(e.argv[0], e.argv[1:]...), answers: make(chan answer)}
+	run.cmd.Env = append(os.Environ(), "TZ=UTC", "TMPDIR="+dir, "SPARK_LOCAL_IP=127.0.0.1")
+	run.cmd.Stderr = &run.stderr
+	stdin, err := run.cmd.StdinPipe()
 	if err != nil {
-		t.Fatalf("%s: %v\n%s", e.name, err, tail(stderr.String(), 4000))
+		t.Fatal(err)
 	}
-	rows := map[string][]string{}
-	decoder := json.NewDecoder(bytes.NewReader(out))
-	for decoder.More() {
-		var answer struct {
-			ID    string `json:"id"`
-			Rows  int    `json:"rows"`
-			Error string `json:"error"`
-		}
-		if err := decoder.Decode(&answer); err != nil {
-			t.Fatalf("%s: answer: %v in %s", e.name, err, tail(string(out), 1000))
-		}
-		if answer.Error != "" {
-			t.Errorf("%s: query %s: %s", e.name, answer.ID, answer.Error)
-			continue
-		}
-		lines := readLines(t, filepath.Join(dir, answer.ID+".jsonl"))
-		if len(lines) != answer.Rows {
-			t.Fatalf("%s: query %s: %d lines for %d rows", e.name, answer.ID, len(lines), answer.Rows)
-		}
-		rows[answer.ID] = lines
+	stdout, err := run.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, q := range queries {
-		if _, ok := rows[q.ID]; !ok && !t.Failed() {
-			t.Errorf("%s: no answer to query %s", e.name, q.ID)
-		}
+	if err := run.cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
-	return rows
+	run.stdin = stdin
+	go func() {
+		defer close(run.answers)
+		for decoder := json.NewDecoder(stdout); ; {
+			var a answer
+			if decoder.Decode(&a) != nil {
+				return
+			}
+			run.answers <- a
+		}
+	}()
+	if s.running == nil {
+		s.running = map[string]*session{}
+	}
+	s.running[e.name] = run
+	return run
 }
 
-func tail(s string, n int) string {
-	if len(s) > n {
-		return fmt.Sprintf("... %s", s[len(s)-n:])
+// close ends all processes.
+func (s *sessions) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var failed []error
+	for _, run := range s.running {
+		err := run.stdin.Close()
+		for range run.answers { // of a request whose test gave up
+		}
+		failed = append(failed, err, run.cmd.Wait(), os.RemoveAll(run.dir))
 	}
-	return s
+	s.running = nil
+	return errors.Join(failed...)
+}
+
+// do lets the engine carry out a request, and returns its error.
+func (s *session) do(ctx context.Context, t *testing.T, r request) (answer, error) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	line, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.stdin.Write(append(line, '\n')); err != nil {
+		t.Fatalf("%s: request %s: %v", s.engine.name, r.ID, err)
+	}
+	select {
+	case <-ctx.Done():
+		_ = s.cmd.Process.Kill() // its next answer would be taken for another request's
+		t.Fatalf("%s: request %s: %v", s.engine.name, r.ID, ctx.Err())
+		return answer{}, ctx.Err()
+	case a, ok := <-s.answers:
+		if !ok {
+			t.Fatalf("%s: ended during request %s", s.engine.name, r.ID)
+		}
+		if a.ID != r.ID {
+			t.Fatalf("%s: answer to %q, want %q", s.engine.name, a.ID, r.ID)
+		}
+		if a.Error != "" {
+			return a, fmt.Errorf("%s: %s: %s", s.engine.name, r.ID, a.Error)
+		}
+		return a, nil
+	}
+}
+
+// query returns the rows that answer a query, as JSON lines.
+func (s *session) query(ctx context.Context, t *testing.T, r request) ([]string, error) {
+	t.Helper()
+	r.Out = filepath.Join(s.dir, "rows.jsonl")
+	a, err := s.do(ctx, t, r)
+	if err != nil {
+		return nil, err
+	}
+	lines := readLines(t, r.Out)
+	if len(lines) != a.Rows {
+		t.Fatalf("%s: query %s: %d lines for %d rows", s.engine.name, r.ID, len(lines), a.Rows)
+	}
+	return lines, nil
+}
+
+// write lets the engine write rows to a table.
+func (s *session) write(ctx context.Context, t *testing.T, r request, rows []columns) {
+	t.Helper()
+	var text strings.Builder
+	encoder := json.NewEncoder(&text)
+	for _, row := range rows {
+		if err := encoder.Encode(row); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.In = filepath.Join(s.dir, "input.jsonl")
+	if err := os.WriteFile(r.In, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.do(ctx, t, r); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func readLines(t *testing.T, path string) []string {

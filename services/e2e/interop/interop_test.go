@@ -3,7 +3,6 @@ package interop
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -22,10 +21,7 @@ const (
 // TestEnginesReadWhatWasSent sends events through the three services with real Kafka, a real registry and a real S3 server, and lets every
 // engine read the table: row count, key set and every column of every row; as of an instant, since the first commit, and with filters.
 func TestEnginesReadWhatWasSent(t *testing.T) {
-	install := os.Getenv("PLAYHEAD_PEERS")
-	if install == "" {
-		t.Skip("PLAYHEAD_PEERS is not set: engines run in the stage interop of scripts/test.sh")
-	}
+	install := peersDir(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	table, ledger := produceTable(ctx, t, install)

@@ -79,17 +79,24 @@ var filters = []filter{
 func judge(ctx context.Context, t *testing.T, e engine, table string, want truth, commits []commit) {
 	// commits[0] is the empty commit of a new table: the first one with rows is commits[1].
 	first, middle := commits[1], commits[len(commits)/2]
-	queries := []query{
+	queries := []request{
 		{ID: "snapshot", Path: table, Type: "snapshot"},
 		{ID: "as-of", Path: table, Type: "snapshot", AsOf: middle.instant},
 		{ID: "incremental", Path: table, Type: "incremental", Begin: first.instant},
 	}
-	if e.filters {
+	if e.spark() {
 		for _, f := range filters {
-			queries = append(queries, query{ID: f.id, Path: table, Type: "snapshot", Where: f.where})
+			queries = append(queries, request{ID: f.id, Path: table, Type: "snapshot", Where: f.where})
 		}
 	}
-	answers := e.ask(ctx, t, queries)
+	answers := map[string][]string{}
+	for _, q := range queries {
+		lines, err := shared.of(t, e).query(ctx, t, q)
+		if err != nil {
+			t.Error(err)
+		}
+		answers[q.ID] = lines
+	}
 
 	all := parse(t, answers["snapshot"])
 	at := make(map[string]position, len(all))
@@ -99,7 +106,7 @@ func judge(ctx context.Context, t *testing.T, e engine, table string, want truth
 	expect(t, "snapshot", all, want, func(*load.Event) bool { return true })
 	expect(t, "as-of", parse(t, answers["as-of"]), want, func(e *load.Event) bool { return middle.holds(at[e.EventID]) })
 	expect(t, "incremental", parse(t, answers["incremental"]), want, func(e *load.Event) bool { return !first.holds(at[e.EventID]) })
-	if e.filters {
+	if e.spark() {
 		for _, f := range filters {
 			expect(t, f.id, parse(t, answers[f.id]), want, f.holds)
 		}

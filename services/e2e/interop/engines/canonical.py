@@ -36,3 +36,28 @@ def value(v):
 
 def line(names, values):
     return json.dumps({n: value(v) for n, v in zip(names, values)}, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def parse(kind, v):
+    """The Python value of a canonical one; kind is its Spark type."""
+    from pyspark.sql import types
+
+    if v is None:
+        return None
+    if isinstance(kind, types.TimestampType):
+        return (_EPOCH + v * _MICROSECOND).replace(tzinfo=None)
+    if isinstance(kind, types.DateType):
+        return _EPOCH.date() + datetime.timedelta(days=v)
+    if isinstance(kind, types.DecimalType):
+        return decimal.Decimal(v)
+    if isinstance(kind, types.BinaryType):
+        return bytearray(base64.b64decode(v[len("b64:"):]))
+    if isinstance(kind, (types.DoubleType, types.FloatType)):
+        return float(v)
+    if isinstance(kind, types.StructType):
+        return tuple(parse(f.dataType, v.get(f.name)) for f in kind.fields)
+    if isinstance(kind, types.ArrayType):
+        return [parse(kind.elementType, x) for x in v]
+    if isinstance(kind, types.MapType):
+        return {k: parse(kind.valueType, x) for k, x in v.items()}
+    return v

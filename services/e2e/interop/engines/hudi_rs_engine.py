@@ -1,4 +1,4 @@
-"""Answers queries on Hudi tables with hudi-rs: the same queries and answers as spark_reader.py, without "where"."""
+"""Answers queries on Hudi tables with hudi-rs: the same queries and answers as spark_engine.py, without "where" and without writes."""
 import json
 import sys
 
@@ -23,10 +23,12 @@ def answer(query):
         options = options.with_as_of_timestamp(query["as_of"])
     if query["type"] == "incremental":
         options = options.with_query_type(hudi.HudiQueryType.Incremental).with_start_timestamp(query["begin"])
-    table = HudiTableBuilder.from_base_uri(query["path"]).build()
+    builder = HudiTableBuilder.from_base_uri(query["path"])
+    if query.get("storage"):
+        builder = builder.with_options(query["storage"])
     rows = 0
     with open(query["out"], "w") as out:
-        for batch in table.read(options):
+        for batch in builder.build().read(options):
             names = batch.schema.names
             for row in zip(*columns(batch)):
                 out.write(canonical.line(names, row) + "\n")
@@ -35,7 +37,8 @@ def answer(query):
 
 
 def main():
-    for query in json.load(sys.stdin):
+    for line in sys.stdin:
+        query = json.loads(line)
         try:
             result = answer(query)
         except BaseException as err:  # a Rust panic is no Exception; the next query may still be answered

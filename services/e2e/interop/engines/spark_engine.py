@@ -1,0 +1,123 @@
+"""Reads and writes Hudi tables with Apache Spark: a JSON request a line on standard input, a JSON answer a line on standard output.
+
+Query:  {"id", "path", "type": "snapshot"|"read_optimized"|"incremental", "begin", "as_of", "where", "options",
+         "out": file for the rows, one canonical JSON a line}
+Write:  {"id", "path", "operation": "upsert"|"delete"|..., "mode", "options", "schema": columns as in SQL, "in": file of rows}
+Call:   {"id", "path", "call": SQL with {table} for the table's name, "options"}
+Answer: {"id", "rows"} or {"id", "error"}
+
+One session answers all requests: a session costs 10-20 s to start.
+"""
+import argparse
+import glob
+import json
+import os
+import sys
+
+import canonical
+
+
+def session(jars, log4j, s3):
+    from pyspark.sql import SparkSession
+
+    java = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Duser.timezone=UTC -Djol.skipHotspotSAAttach=true -Dlog4j.configurationFile=file:" + log4j
+    builder = (
+        SparkSession.builder.appName("playhead-interop").master("local[2]")
+        .config("spark.jars", ",".join(jars)).config("spark.driver.extraClassPath", ":".join(jars))
+        .config("spark.driver.memory", "2g")
+        .config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
+        .config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.sql.session.timeZone", "UTC").config("spark.driver.extraJavaOptions", java)
+        .config("spark.sql.shuffle.partitions", "2").config("spark.default.parallelism", "2")
+        .config("spark.serializer", "org.apache.spark.serializer.KryoSerializer")
+        .config("spark.kryo.registrator", "org.apache.spark.HoodieSparkKryoRegistrar")
+        .config("spark.sql.extensions", "org.apache.spark.sql.hudi.HoodieSparkSessionExtension")
+        .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.hudi.catalog.HoodieCatalog")
+        .config("spark.sql.warehouse.dir", os.path.join(os.environ["TMPDIR"], "spark-warehouse"))
+        .config("spark.sql.catalogImplementation", "in-memory")
+    )
+    if s3:
+        key, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
+        for name, value in {
+            "endpoint": s3, "endpoint.region": "us-east-1", "path.style.access": "true", "connection.ssl.enabled": "false",
+            "access.key": key, "secret.key": secret,
+            "aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
+            "directory.marker.retention": "keep",
+        }.items():
+            builder = builder.config("spark.hadoop.fs.s3a." + name, value)
+    return builder.getOrCreate()
+
+
+def read(spark, query):
+    options = {"hoodie.datasource.query.type": query["type"], **query.get("options", {})}
+    if query.get("as_of"):
+        options["as.of.instant"] = query["as_of"]
+    if query["type"] == "incremental":
+        options["hoodie.datasource.read.begin.instanttime"] = query["begin"]
+    frame = spark.read.format("hudi").options(**options).load(query["path"])
+    if query.get("where"):
+        frame = frame.where(query["where"])
+    rows = frame.collect()
+    with open(query["out"], "w") as out:
+        for row in rows:
+            out.write(canonical.line(frame.columns, row) + "\n")
+    return len(rows)
+
+
+def write(spark, step):
+    from pyspark.sql.types import _parse_datatype_string
+
+    schema = _parse_datatype_string(step["schema"])
+    with open(step["in"]) as lines:
+        rows = [canonical.parse(schema, json.loads(line)) for line in lines]
+    frame = spark.createDataFrame(rows, schema).coalesce(1)
+    options = {"hoodie.datasource.write.operation": step["operation"], **step["options"]}
+    frame.write.format("hudi").options(**options).mode(step.get("mode", "append")).save(step["path"])
+    return len(rows)
+
+
+def call(spark, step):
+    """Runs a procedure. Procedures need a table of the catalog, and take writers' options from the session."""
+    table = "call_%s" % "".join(c if c.isalnum() else "_" for c in step["path"])
+    for name, value in step["options"].items():
+        spark.conf.set(name, value)
+    try:
+        spark.sql("CREATE TABLE IF NOT EXISTS %s USING hudi LOCATION '%s'" % (table, step["path"]))
+        spark.catalog.refreshTable(table)
+        return len(spark.sql(step["call"].replace("{table}", table)).collect())
+    finally:
+        for name in step["options"]:
+            spark.conf.unset(name)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--jars", required=True, help="folder of the Hudi bundles")
+    parser.add_argument("--bundle", required=True, help="Hudi version, for example 1.2.0")
+    parser.add_argument("--log4j", required=True)
+    parser.add_argument("--s3-jars", help="folder of Hadoop's S3A")
+    parser.add_argument("--s3", help="endpoint for s3a paths; keys from the environment")
+    args = parser.parse_args()
+    jars = glob.glob(os.path.join(args.jars, "hudi-spark3.5-bundle_2.12-%s.jar" % args.bundle))
+    if len(jars) != 1:
+        sys.exit("no Hudi bundle %s in %s" % (args.bundle, args.jars))
+    if args.s3:
+        jars += sorted(glob.glob(os.path.join(args.s3_jars, "*.jar")))
+    # The JVM prints warnings to standard output: answers go to a private copy of it.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    spark = session(jars, args.log4j, args.s3)
+    spark.sparkContext.setLogLevel("ERROR")
+    for line in sys.stdin:
+        request = json.loads(line)
+        run = write if "operation" in request else call if "call" in request else read
+        try:
+            result = {"id": request["id"], "rows": run(spark, request)}
+        except Exception as err:  # the next request may still be answered
+            result = {"id": request["id"], "error": str(err)[:2000]}
+        print(json.dumps(result), file=answers, flush=True)
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main()
