@@ -33,6 +33,9 @@ var (
 	// ErrComma: a value holds a comma. Spark takes the hash field out of the key's text by searching for it: Hudi 0.15 makes
 	// duplicates of such keys and 1.2 loops for ever.
 	ErrComma = errors.New("a record key value holds a comma")
+	// ErrColon: the value of a single key field holds a colon. Hudi 0.15's bucket index takes such a key for a complex one, later releases
+	// do not: each finds other buckets.
+	ErrColon = errors.New("the value of a single record key field holds a colon")
 	// ErrPartition: a text is no partition path of the table.
 	ErrPartition = errors.New("not a partition path")
 )
@@ -65,25 +68,26 @@ func ComplexKey(fields ...Field) (string, error) {
 	return b.String(), nil
 }
 
-// PartitionPath is the path of a record's partition, hive style (a=1/b=2) or plain (1/2). A null or empty value becomes Hive's
-// placeholder; a value that would change the depth or leave the table is refused, since tables here do not encode values.
-func PartitionPath(hiveStyle bool, fields ...Field) (string, error) {
-	parts := make([]string, len(fields))
-	for i, f := range fields {
-		value := f.Value
-		if f.Null || value == "" {
-			value = DefaultPartition
-		}
-		if strings.Contains(value, "/") {
-			return "", fmt.Errorf("partition field %s: value %q: %w", f.Name, value, ErrPartition)
-		}
-		parts[i] = value
-		if hiveStyle {
-			parts[i] = f.Name + "=" + value
-		}
+// SimpleKey is the record key text of a single key field: its value (KeyGenUtils.getRecordKey).
+func SimpleKey(f Field) (string, error) {
+	switch {
+	case f.Null || f.Value == "":
+		return "", fmt.Errorf("record key field %s: %w", f.Name, ErrEmptyKey)
+	case strings.Contains(f.Value, ":"):
+		return "", fmt.Errorf("record key field %s: %w", f.Name, ErrColon)
+	default:
+		return f.Value, nil
 	}
-	path := strings.Join(parts, "/")
-	return path, CheckPartitionPath(path, len(fields))
+}
+
+// PartitionPath is the path of a record's partition, hive style (a=1/b=2) or plain (1/2), of a table that does not encode values. A null
+// or empty value becomes Hive's placeholder; a value that would change the depth or leave the table is refused.
+func PartitionPath(hiveStyle bool, fields ...Field) (string, error) {
+	g := Generator{Kind: Complex, HiveStyle: hiveStyle}
+	for _, f := range fields {
+		g.PartitionFields = append(g.PartitionFields, f.Name)
+	}
+	return g.PartitionPath(fields...)
 }
 
 // CheckPartitionPath refuses what is not a path of depth elements below the table's base path.
