@@ -54,11 +54,11 @@ func (a *attempt) inflightFile() ([]byte, error) {
 func (a *attempt) startPartitions(ctx context.Context) error {
 	now := a.w.table.options.now()
 	for _, partition := range a.newPartitions {
-		data := meta.EncodePartition(now, a.instant, len(a.w.config.PartitionFields))
-		key := partition + "/" + fileslice.PartitionMetafile
+		data := meta.EncodePartition(now, a.instant, generatorOf(a.w.config).Depth())
+		key := partitionPrefix(partition) + fileslice.PartitionMetafile
 		_, err := a.w.table.store.Put(ctx, key, data, storage.Condition{IfAbsent: true})
 		if err != nil && storage.Classify(err) != storage.Precondition {
-			return fmt.Errorf("start partition %s: %w", partition, err)
+			return fmt.Errorf("start partition %q: %w", partition, err)
 		}
 	}
 	return nil

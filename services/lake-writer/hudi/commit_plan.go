@@ -93,7 +93,10 @@ func (w *Writer) checkRequest(req CommitRequest) error {
 		}
 		seen[place{g.Partition, g.Bucket}] = true
 		for i, r := range g.Records {
-			if r.Key == "" || !r.Delete && (r.Writer < 0 || r.Writer >= len(req.WriterSchemas)) || r.Delete && req.Operation != Upsert {
+			if err := w.checkKey(r.Key); err != nil {
+				return err
+			}
+			if !r.Delete && (r.Writer < 0 || r.Writer >= len(req.WriterSchemas)) || r.Delete && req.Operation != Upsert {
 				return fmt.Errorf("%w: record %d of %s, bucket %d: key %q, writer schema %d", ErrInvalid, i, g.Partition, g.Bucket, r.Key, r.Writer)
 			}
 		}
@@ -104,21 +107,6 @@ func (w *Writer) checkRequest(req CommitRequest) error {
 		}
 	}
 	return checkRanges(req.Progress)
-}
-
-func (w *Writer) checkPartition(path string) error {
-	if err := keys.CheckPartitionPath(path, len(w.config.PartitionFields)); err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	if !w.config.HiveStyle {
-		return nil
-	}
-	for i, element := range strings.Split(path, "/") {
-		if !strings.HasPrefix(element, w.config.PartitionFields[i]+"=") {
-			return fmt.Errorf("%w: partition %q is not hive style", ErrInvalid, path)
-		}
-	}
-	return nil
 }
 
 func checkRanges(p Progress) error {
@@ -243,11 +231,15 @@ func (w *Writer) checkPresent(partition string, objects []fileslice.Object) erro
 }
 
 func (w *Writer) listPartition(ctx context.Context, partition string) (objects []fileslice.Object, hasMetafile bool, err error) {
-	for info, err := range w.table.store.List(ctx, partition+"/") {
+	prefix := partitionPrefix(partition)
+	for info, err := range w.table.store.List(ctx, prefix) {
 		if err != nil {
-			return nil, false, fmt.Errorf("list partition %s: %w", partition, err)
+			return nil, false, fmt.Errorf("list partition %q: %w", partition, err)
 		}
-		if info.Key == partition+"/"+fileslice.PartitionMetafile {
+		if strings.HasPrefix(info.Key, timeline.Folder) { // of a table without partitions
+			continue
+		}
+		if info.Key == prefix+fileslice.PartitionMetafile {
 			hasMetafile = true
 		}
 		objects = append(objects, fileslice.Object{Key: info.Key, Size: info.Size})

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/keys"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
@@ -37,13 +38,16 @@ type TableConfig struct {
 	Database, Name        string
 	Type                  TableType // "": CopyOnWrite
 	Version               int       // of Hudi's tables: Version6 or Version9; 0: Version6
-	RecordKeyFields       []string  // two or more: the texts of a complex key
-	PartitionFields       []string  // none for a table without partitions
+	RecordKeyFields       []string  // one for simple keys, two or more for complex ones
+	PartitionFields       []string  // none for a table without partitions; one with simple keys
 	OrderingField         string    // of two rows of one key, readers of other table types keep the one where it is greater
 	HiveStylePartitioning bool      // a=1/b=2, else 1/2
-	Buckets               int       // file groups per partition; cannot change later
-	BucketField           string    // the record key field that decides the bucket
-	Schema                string    // Avro record, every field nullable, without meta columns
+	URLEncodePartitions   bool      // values in partition paths are escaped
+	// PartitionTime makes the partition path from the number of one long field, in UTC. Zero: fields are taken as they are.
+	PartitionTime keys.TimeFormat
+	Buckets       int    // file groups per partition; cannot change later
+	BucketField   string // the record key field that decides the bucket
+	Schema        string // Avro record, every field nullable, without meta columns
 }
 
 // Table is an open table. It holds no state of the store but hoodie.properties as it was when opened, and of the archived timeline what never

@@ -36,16 +36,12 @@ var readRules = []rule{
 var writeRules = []rule{
 	{meta.TableVersion, []string{"6", "9"}, "only table versions 6 and 9 can be written"},
 	{meta.PayloadClass, []string{"", defaultPayload}, "only merging by the ordering field is supported"},
-	{meta.KeyGeneratorClass, []string{"", complexKeyGenerator}, "only the complex key generator is supported"},
-	{meta.KeyGeneratorType, []string{"", "COMPLEX"}, "only the complex key generator is supported"},
 	{meta.MergeMode, []string{"", "EVENT_TIME_ORDERING"}, "only merging by the ordering field is supported"},
-	{meta.URLEncode, []string{"", "false"}, "encoded partition paths are not supported"},
+	{meta.URLEncode, []string{"", "true", "false"}, "not a boolean"},
 	{meta.TimelineTimezone, []string{"", "UTC"}, "only UTC instants can be written"},
 }
 
 const defaultPayload = "org.apache.hudi.common.model.DefaultHoodieRecordPayload"
-
-const complexKeyGenerator = "org.apache.hudi.keygen.ComplexKeyGenerator"
 
 func checkReadable(p meta.Properties) error {
 	if p[meta.TableName] == "" {
@@ -68,12 +64,8 @@ func checkWritable(p meta.Properties) error {
 	if err := checkReadable(p); err != nil {
 		return err
 	}
-	if len(p.List(meta.RecordKeyFields)) < 2 {
-		// With one key field the complex generator's text differs between Hudi releases, which makes duplicates.
-		return &UnsupportedError{meta.RecordKeyFields, p[meta.RecordKeyFields], "the complex key generator needs two fields or more"}
-	}
-	if p.First(meta.KeyGeneratorClass, meta.KeyGeneratorType) == "" {
-		return &UnsupportedError{meta.KeyGeneratorClass, "", "the key generator is not named"}
+	if _, err := readGenerator(p); err != nil {
+		return err
 	}
 	return checkRules(p, writeRules)
 }

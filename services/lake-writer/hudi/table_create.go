@@ -62,10 +62,6 @@ func (c TableConfig) check() error {
 		return invalid("table type %q", c.Type)
 	case c.Version != 0 && c.Version != Version6 && c.Version != Version9:
 		return invalid("table version %d, want %d or %d", c.Version, Version6, Version9)
-	case len(c.RecordKeyFields) < 2:
-		return invalid("%d record key fields, want two or more", len(c.RecordKeyFields))
-	case len(c.PartitionFields) == 0:
-		return invalid("no partition fields")
 	case c.Buckets < 1 || c.Buckets > 99_999_999: // eight digits in file ids
 		return invalid("%d buckets", c.Buckets)
 	case !slices.Contains(c.RecordKeyFields, c.BucketField):
@@ -76,7 +72,7 @@ func (c TableConfig) check() error {
 			return invalid("field %q is not in the schema", f)
 		}
 	}
-	return nil
+	return c.checkGenerator(schema)
 }
 
 // settleNote writes the table note, or returns the one that is there: what it says is what the rest of the table is made from.
@@ -85,6 +81,7 @@ func (t *Table) settleNote(ctx context.Context, cfg TableConfig) (tableNote, err
 		Format: meta.TableNoteFormat, Database: cfg.Database, Name: cfg.Name, RecordKeyFields: cfg.RecordKeyFields,
 		PartitionFields: cfg.PartitionFields, OrderingField: cfg.OrderingField, HiveStyle: cfg.HiveStylePartitioning,
 		Buckets: cfg.Buckets, BucketField: cfg.BucketField, Schema: cfg.Schema,
+		URLEncode: cfg.URLEncodePartitions, PartitionTimeUnit: string(cfg.PartitionTime.Unit), PartitionTimeFormat: cfg.PartitionTime.Pattern,
 	}
 	if cfg.Type == MergeOnRead { // notes of before there was a choice have no type and no version
 		want.Type = string(cfg.Type)
@@ -148,7 +145,7 @@ func loadNote(ctx context.Context, store storage.Store) (tableNote, error) {
 func compareNotes(have, want tableNote) error {
 	h, w := reflect.ValueOf(have), reflect.ValueOf(want)
 	for i := range h.NumField() {
-		name := h.Type().Field(i).Tag.Get("json")
+		name, _, _ := strings.Cut(h.Type().Field(i).Tag.Get("json"), ",")
 		a, b := fmt.Sprint(h.Field(i).Interface()), fmt.Sprint(w.Field(i).Interface())
 		if name != "schema" && name != "format" && a != b {
 			return &MismatchError{name, a, b}
@@ -194,9 +191,7 @@ const eventTimeStrategy = "eeb8d96f-b1e4-49fd-bbf8-28ac514178e5"
 // properties are hoodie.properties of a new table, but for its checksum.
 func properties(n tableNote) meta.Properties {
 	p := meta.Properties{
-		meta.TableName: n.Name, meta.DatabaseName: n.Database, meta.TableType: string(CopyOnWrite), meta.TimelineTimezone: "UTC",
-		meta.RecordKeyFields: strings.Join(n.RecordKeyFields, ","), meta.PartitionFields: strings.Join(n.PartitionFields, ","),
-		meta.HiveStyle: fmt.Sprint(n.HiveStyle), meta.URLEncode: "false", meta.DropPartitionColumns: "false",
+		meta.TableName: n.Name, meta.DatabaseName: n.Database, meta.TableType: string(CopyOnWrite), meta.TimelineTimezone: "UTC", meta.DropPartitionColumns: "false",
 		meta.PopulateMetaFields: "true", meta.BaseFileFormat: "PARQUET", meta.CreateSchema: n.Schema,
 	}
 	if n.Type != "" {
@@ -207,6 +202,7 @@ func properties(n tableNote) meta.Properties {
 	} else {
 		addVersion6(p, n)
 	}
+	addKeyGenerator(p, n)
 	return p
 }
 
@@ -214,7 +210,7 @@ func properties(n tableNote) meta.Properties {
 func addVersion6(p meta.Properties, n tableNote) {
 	maps.Copy(p, meta.Properties{
 		meta.TableVersion: "6", meta.TimelineLayout: timeline.Layout1.String(), meta.ArchiveFolder: "archived", meta.PrecombineField: n.OrderingField,
-		meta.KeyGeneratorClass: complexKeyGenerator, meta.PayloadClass: defaultPayload,
+		meta.PayloadClass: defaultPayload,
 	})
 	if TableType(n.Type) == MergeOnRead {
 		p[meta.MergerStrategy] = eventTimeStrategy
@@ -225,8 +221,7 @@ func addVersion6(p meta.Properties, n tableNote) {
 func addVersion9(p meta.Properties, n tableNote) {
 	maps.Copy(p, meta.Properties{
 		meta.TableVersion: "9", meta.InitialVersion: "9", meta.TimelineLayout: timeline.Layout2.String(), meta.TimelinePath: "timeline",
-		meta.HistoryPath: "history", meta.TableFormat: "native", meta.OrderingFields: n.OrderingField, meta.KeyGeneratorType: "COMPLEX",
-		meta.MergeMode: "EVENT_TIME_ORDERING",
+		meta.HistoryPath: "history", meta.TableFormat: "native", meta.OrderingFields: n.OrderingField, meta.MergeMode: "EVENT_TIME_ORDERING",
 	})
 }
 

@@ -51,8 +51,7 @@ func TestCreateRefuses(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*TableConfig){
 		"name":            func(c *TableConfig) { c.Name = "a/b" },
-		"one key field":   func(c *TableConfig) { c.RecordKeyFields = []string{"session_id"} },
-		"no partition":    func(c *TableConfig) { c.PartitionFields = nil },
+		"no key field":    func(c *TableConfig) { c.RecordKeyFields, c.BucketField = nil, "" },
 		"no buckets":      func(c *TableConfig) { c.Buckets = 0 },
 		"bucket field":    func(c *TableConfig) { c.BucketField = "day" },
 		"field not there": func(c *TableConfig) { c.OrderingField = "none" },

@@ -52,7 +52,7 @@ func (t *Table) Acquire(ctx context.Context, owner string) (*Writer, error) {
 	return w, nil
 }
 
-// checkType refuses a table that became one of the other type since its creation.
+// checkType refuses a table that became one of the other type since its creation, or whose keys and partition paths are made in another way.
 func checkType(p meta.Properties, note tableNote) error {
 	created := CopyOnWrite
 	if note.Type != "" {
@@ -61,7 +61,7 @@ func checkType(p meta.Properties, note tableNote) error {
 	if have := p[meta.TableType]; have != string(created) {
 		return &UnsupportedError{meta.TableType, have, "the table was created as " + string(created)}
 	}
-	return nil
+	return checkGenerator(p, note)
 }
 
 // raiseEpoch makes owner the owner.

@@ -18,10 +18,10 @@ const (
 
 // TimeFormat makes the partition path of a time, in UTC.
 type TimeFormat struct {
-	Unit TimeUnit `json:"unit"`
+	Unit TimeUnit
 	// Pattern is a pattern of Joda time, as in hoodie.keygen.timebased.output.dateformat: yyyy, MM, dd, HH, mm, ss, other characters that
 	// are no letters, and letters in single quotes. A slash makes a folder.
-	Pattern string `json:"pattern"`
+	Pattern string
 }
 
 // timePatterns are the runs of letters that a pattern may have, with Go's form of them. All have a fixed width.

@@ -42,6 +42,10 @@ const (
 	KeyGeneratorType           = "hoodie.table.keygenerator.type" // what Hudi 1.2 writes for KeyGeneratorClass, in version 6 too
 	HiveStyle                  = "hoodie.datasource.write.hive_style_partitioning"
 	URLEncode                  = "hoodie.datasource.write.partitionpath.urlencode"
+	TimeUnit                   = "hoodie.keygen.timebased.timestamp.type" // of a partition field that is a time
+	TimePattern                = "hoodie.keygen.timebased.output.dateformat"
+	TimeZone                   = "hoodie.keygen.timebased.timezone"
+	TimeOutputZone             = "hoodie.keygen.timebased.output.timezone" // wins over TimeZone
 	DropPartitionColumns       = "hoodie.datasource.write.drop.partition.columns"
 	CreateSchema               = "hoodie.table.create.schema"
 	PopulateMetaFields         = "hoodie.populate.meta.fields"

@@ -27,6 +27,10 @@ type TableNote struct {
 	Schema          string   `json:"schema"`            // of the creation
 	Type            string   `json:"type,omitempty"`    // as in hoodie.properties; empty is COPY_ON_WRITE
 	Version         int      `json:"version,omitempty"` // of the table; zero is 6
+	// Of partition paths: whether their values are escaped, and unit and format of one that is made from a time.
+	URLEncode           bool   `json:"partition_url_encode,omitempty"`
+	PartitionTimeUnit   string `json:"partition_time_unit,omitempty"`
+	PartitionTimeFormat string `json:"partition_time_format,omitempty"`
 }
 
 // ErrTableNote: bytes are no table note.
