@@ -4,17 +4,22 @@ import (
 	"fmt"
 )
 
-// step is one node of a compiled program: how to read a writer's value and where its columns are.
+// step is one node of a compiled program: how to read a writer's value and where its columns are. What each record needs of each
+// step stands first, close together.
 type step struct {
-	source    scalar
+	kind      kind // of the writer's value
 	union     bool // a branch index comes first
-	nullIndex int
+	present   byte // the byte that a branch index which is not nullIndex takes
+	def, rep  byte // of target
+	nullIndex int8
+	leaf      int32  // of a scalar
+	scale     int64  // factor of a time in milliseconds, else 1
+	steps     []step // of a record, in the writer's order; of an array, its item; of a map, key and value
+	missing   []leafRange
 	target    *layout
+	size      int      // bytes of a fixed
 	symbols   []string // texts of an enum
 	spans     []uint64 // where the writer keeps them, as pages.Batch has texts
-	scale     int64    // factor of a time in milliseconds, else 1
-	steps     []step   // of a record, in the writer's order; of an array, its item; of a map, key and value
-	missing   []leafRange
 }
 
 // leafRange are the leaves of a column that the writer does not have.
@@ -41,13 +46,17 @@ func compileValue(t *avroType, l *layout) (step, error) {
 	default:
 		s, err = compileScalar(t, l)
 	}
-	s.source, s.target, s.union, s.nullIndex = t.scalar, l, t.union, t.nullIndex
+	s.kind, s.size, s.target, s.union, s.nullIndex = t.kind, t.size, l, t.union, int8(t.nullIndex)
+	s.leaf, s.def, s.rep = int32(l.lo), byte(l.def), byte(l.rep)
+	if t.nullIndex == 0 {
+		s.present = 2 // 1, in zigzag
+	}
 	return s, err
 }
 
 // compileRecord pairs fields by name. Those in given are filled by somebody else.
 func compileRecord(t *avroType, l *layout, given []string) (step, error) {
-	s := step{source: t.scalar, target: l}
+	s := step{kind: t.kind, target: l}
 	have := make(map[string]bool, len(t.fields)+len(given))
 	for _, name := range given {
 		have[name] = true

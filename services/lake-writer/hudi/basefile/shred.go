@@ -94,42 +94,57 @@ func (s *shredder) absent(lo, hi, rep, def int) {
 
 func (s *shredder) value(st *step, rep int) error {
 	if st.union {
-		branch, err := s.long(st)
-		if err != nil {
+		if s.at < len(s.body) && s.body[s.at] == st.present { // seldom is it null, or written in more bytes than it takes
+			s.at++
+		} else if null, err := s.branch(st); err != nil {
 			return err
-		}
-		branches := int64(1)
-		if st.nullIndex >= 0 {
-			branches = 2
-		}
-		if branch < 0 || branch >= branches {
-			return s.errorf(st, "branch %d of a union of %d", branch, branches)
-		}
-		if branch == int64(st.nullIndex) {
+		} else if null {
 			s.absent(st.target.lo, st.target.hi, rep, st.target.def-1)
 			return nil
 		}
 	}
-	switch st.source.kind {
+	var v uint64
+	var err error
+	switch st.kind {
+	case kindString:
+		v, err = s.text(st)
+	case kindInt, kindLong:
+		v, err = s.integer(st)
 	case kindRecord:
 		return s.record(st, rep)
 	case kindArray, kindMap:
 		return s.items(st, rep)
 	default:
-		v, err := s.scalar(st)
-		if err != nil {
-			return err
-		}
-		c := &s.columns[st.target.lo]
-		c.Values = append(c.Values, v)
-		if st.target.def > 0 {
-			c.Defs = append(c.Defs, byte(st.target.def))
-		}
-		if st.target.rep > 0 {
-			c.Reps = append(c.Reps, byte(rep))
-		}
-		return nil
+		v, err = s.scalar(st)
 	}
+	if err != nil {
+		return err
+	}
+	c := &s.columns[st.leaf]
+	c.Values = append(c.Values, v)
+	if st.def > 0 {
+		c.Defs = append(c.Defs, st.def)
+	}
+	if st.rep > 0 {
+		c.Reps = append(c.Reps, byte(rep))
+	}
+	return nil
+}
+
+// branch reads which branch of a union follows.
+func (s *shredder) branch(st *step) (null bool, err error) {
+	branch, err := s.long(st)
+	if err != nil {
+		return false, err
+	}
+	branches := int64(1)
+	if st.nullIndex >= 0 {
+		branches = 2
+	}
+	if branch < 0 || branch >= branches {
+		return false, s.errorf(st, "branch %d of a union of %d", branch, branches)
+	}
+	return branch == int64(st.nullIndex), nil
 }
 
 // items reads the blocks of an array or a map.
@@ -193,13 +208,11 @@ func (s *shredder) block(st *step) (count int64, end int, err error) {
 	return count, end, nil
 }
 
-// scalar reads a value in the form that pages.Batch has.
+// scalar reads a value of the rarer kinds in the form that pages.Batch has.
 func (s *shredder) scalar(st *step) (uint64, error) {
-	switch st.source.kind {
+	switch st.kind {
 	case kindBoolean:
 		return s.boolean(st)
-	case kindInt, kindLong:
-		return s.integer(st)
 	case kindFloat:
 		at, err := s.take(st, 4)
 		if err != nil {
@@ -213,8 +226,8 @@ func (s *shredder) scalar(st *step) (uint64, error) {
 		}
 		return binary.LittleEndian.Uint64(s.body[at:]), nil
 	case kindFixed:
-		at, err := s.take(st, int64(st.source.size))
-		return pages.Span(at, st.source.size), err
+		at, err := s.take(st, int64(st.size))
+		return pages.Span(at, st.size), err
 	case kindEnum:
 		i, err := s.long(st)
 		if err == nil && (i < 0 || i >= int64(len(st.symbols))) {
@@ -245,7 +258,7 @@ func (s *shredder) integer(st *step) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if st.source.kind == kindInt && n != int64(int32(n)) {
+	if st.kind == kindInt && n != int64(int32(n)) {
 		return 0, s.errorf(st, "%d does not fit an int", n)
 	}
 	if st.scale == 1 {
@@ -258,6 +271,25 @@ func (s *shredder) integer(st *step) (uint64, error) {
 	return uint64(scaled), nil
 }
 
+// text reads a string.
+func (s *shredder) text(st *step) (uint64, error) {
+	at, n := s.at+1, 0
+	if at <= len(s.body) && s.body[at-1]&0x81 == 0 && int(s.body[at-1]/2) <= len(s.body)-at { // a length of one byte, that fits
+		n = int(s.body[at-1] / 2)
+		s.at = at + n
+	} else {
+		span, err := s.bytes(st)
+		if err != nil {
+			return 0, err
+		}
+		at, n = int(span>>32), int(uint32(span))
+	}
+	if !utf8.Valid(s.body[at : at+n]) {
+		return 0, s.errorf(st, "text is not UTF-8")
+	}
+	return pages.Span(at, n), nil
+}
+
 func (s *shredder) bytes(st *step) (uint64, error) {
 	n, err := s.long(st)
 	if err != nil {
@@ -266,9 +298,6 @@ func (s *shredder) bytes(st *step) (uint64, error) {
 	at, err := s.take(st, n)
 	if err != nil {
 		return 0, err
-	}
-	if st.source.kind == kindString && !utf8.Valid(s.body[at:at+int(n)]) {
-		return 0, s.errorf(st, "text is not UTF-8")
 	}
 	return pages.Span(at, int(n)), nil
 }

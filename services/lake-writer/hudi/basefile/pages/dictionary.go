@@ -125,7 +125,9 @@ func (d *dictionary) resolve(p *probe, v []byte) bool {
 	return true
 }
 
-func (d *dictionary) has(s *slot, v []byte) bool { return string(d.page[s.at:s.at+s.size]) == string(v) }
+func (d *dictionary) has(s *slot, v []byte) bool {
+	return string(d.page[s.at:s.at+s.size]) == string(v)
+}
 
 // grow doubles the table and puts everything in again: the slots have only half of each hash.
 func (d *dictionary) grow() {
