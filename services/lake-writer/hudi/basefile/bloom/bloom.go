@@ -68,10 +68,10 @@ func (f *Filter) Add(key []byte) {
 func (f *Filter) flush() {
 	row := f.rows[len(f.rows)-1]
 	if f.waiting == len(f.four.start) {
-		var h [4]uint32
+		var a, b, c, d uint32
 		for range f.hashes {
-			h = f.four.hash(h)
-			for _, h := range h {
+			a, b, c, d = f.four.hash(a, b, c, d)
+			for _, h := range [...]uint32{a, b, c, d} {
 				bit := f.position(h)
 				row[bit>>3] |= 1 << (bit & 7)
 			}

@@ -57,7 +57,8 @@ func TestFourAtOnce(t *testing.T) {
 			four.mix(lane, keys[lane])
 		}
 		seeds := [4]uint32{0, rng.Uint32(), rng.Uint32(), rng.Uint32()}
-		for lane, got := range four.hash(seeds) {
+		a, b, c, d := four.hash(seeds[0], seeds[1], seeds[2], seeds[3])
+		for lane, got := range []uint32{a, b, c, d} {
 			if want := murmur(keys[lane], seeds[lane]); got != want {
 				t.Fatalf("hash of %x by %d is %d, want %d", keys[lane], seeds[lane], got, want)
 			}

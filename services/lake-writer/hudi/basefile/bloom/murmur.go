@@ -57,8 +57,8 @@ func tail(key []byte) uint32 {
 func signed(b byte) uint32 { return uint32(int32(int8(b))) }
 
 // hash gives the next hash of each lane's key, by the last one.
-func (l *lanes) hash(seeds [4]uint32) [4]uint32 {
-	a, b, c, d := seeds[0]^l.start[0], seeds[1]^l.start[1], seeds[2]^l.start[2], seeds[3]^l.start[3]
+func (l *lanes) hash(a, b, c, d uint32) (nextA, nextB, nextC, nextD uint32) {
+	a, b, c, d = a^l.start[0], b^l.start[1], c^l.start[2], d^l.start[3]
 	common := min(l.count[0], l.count[1], l.count[2], l.count[3])
 	words := l.words[:common]
 	for i := range words {
@@ -68,7 +68,7 @@ func (l *lanes) hash(seeds [4]uint32) [4]uint32 {
 		c = c*murmurFactor ^ w[2]
 		d = d*murmurFactor ^ w[3]
 	}
-	return [4]uint32{finish(l.fold(0, common, a)), finish(l.fold(1, common, b)), finish(l.fold(2, common, c)), finish(l.fold(3, common, d))}
+	return finish(l.fold(0, common, a)), finish(l.fold(1, common, b)), finish(l.fold(2, common, c)), finish(l.fold(3, common, d))
 }
 
 // hashOne is hash of one lane.

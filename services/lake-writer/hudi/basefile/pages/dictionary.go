@@ -81,9 +81,12 @@ func (d *dictionary) probe(b *Batch, values []uint64) {
 	}
 	first := d.last < 0
 	for i, v := range values {
-		text, p := b.bytes(v), &d.probes[i]
-		p.same = !first && string(text) == string(before)
-		if !p.same {
+		p := &d.probes[i]
+		if p.same = i > 0 && v == values[i-1]; p.same { // the place, too: a constant
+			continue
+		}
+		text := b.bytes(v)
+		if p.same = !first && string(text) == string(before); !p.same {
 			p.hash = maphash.Bytes(d.seed, text)
 		}
 		before, first = text, false

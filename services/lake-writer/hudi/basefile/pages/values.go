@@ -129,8 +129,12 @@ func (c *Column) indexBounds() {
 	if n := len(c.dict.ends) - len(c.inPage); n > 0 {
 		c.inPage = append(c.inPage, make([]int32, n)...)
 	}
+	last := int32(-1)
 	for _, i := range c.indexes {
-		if c.inPage[i] != page {
+		if i == last {
+			continue
+		}
+		if last = i; c.inPage[i] != page {
 			c.inPage[i] = page
 			c.pageBounds.widen(c.dict.text(i), c.less)
 		}
