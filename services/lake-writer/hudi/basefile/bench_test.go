@@ -34,6 +34,13 @@ const eventSchema = `{"type":"record","name":"event","fields":[
 
 func inventEvents(tb testing.TB, n int) []Record { return inventEventsOf(tb, eventSchema, n) }
 
+// benchSession is one that runs.
+type benchSession struct {
+	events                                                  int // to come
+	sequence, start                                         int64
+	id, account, device, ip, model, title, country, version string
+}
+
 // inventEventsOf makes up events with those of the fields that the schema has.
 func inventEventsOf(tb testing.TB, text string, n int) []Record {
 	tb.Helper()
@@ -45,31 +52,45 @@ func inventEventsOf(tb testing.TB, text string, n int) []Record {
 	hex := func(n int) string { return fmt.Sprintf("%016x%016x", rng.Uint64(), rng.Uint64())[:n] }
 	some := func(kind string, v any) any { return map[string]any{kind: v} }
 	records := make([]Record, n)
-	session, account, device := "", "", ""
-	for i := range records {
-		if i%40 == 0 {
-			session, account, device = hex(32), "k1."+hex(32)+"0123456789a", "k1."+hex(32)+"0123456789b"
+	pick := func(n int, texts ...string) string { // a few of n are most of them
+		i := rand.NewZipf(rng, 1.3, 2, uint64(n-1)).Uint64()
+		if len(texts) == n {
+			return texts[i]
 		}
+		return fmt.Sprintf("%s-%d", texts[0], i)
+	}
+	live := make([]benchSession, max(n/50, 1)) // whose events come in turns
+	for i := range records {
+		s := &live[rng.IntN(len(live))]
+		if s.events == 0 { // the last one ended
+			*s = benchSession{
+				events: 1 + rng.IntN(13), id: hex(32), account: "k1." + hex(32) + "0123456789a", device: "k1." + hex(32) + "0123456789b",
+				ip: fmt.Sprintf("10.%d.%d.0", rng.IntN(256), rng.IntN(256)), model: pick(300, "model"), title: pick(5000, "title"),
+				country: pick(40, "C"), version: pick(12, "8.1"), start: int64(1_795_000_000_000_000 + i*8000),
+			}
+		}
+		s.events--
+		s.sequence++
 		id := hex(32)
 		at := int64(1_795_000_000_000_000 + i*8000)
 		payload, err := avro.Marshal(schema, map[string]any{
-			"event_id": id, "session_id": session, "event_type": []string{"heartbeat", "pause", "seek"}[rng.IntN(3)],
-			"event_time": at, "session_start": int64(1_795_000_000_000_000), "sequence": int64(i % 40),
-			"tenant": some("string", "acme"), "source": some("string", "edge-7"), "received_at": some("long.timestamp-micros", at+rng.Int64N(1e6)),
-			"account_id": account, "profile_id": some("string", account), "device_id": device,
-			"device":   map[string]any{"type": "tv", "model": "X-900", "os": "linux", "os_version": "5.4"},
-			"title_id": fmt.Sprintf("title-%d", rng.IntN(2000)), "position_ms": rng.Int64N(7_200_000), "bitrate_kbps": some("int", int32(800*(1+rng.IntN(8)))),
-			"buffer_ms": some("int", rng.Int32N(30000)), "cdn": some("string", "cdn-a"), "country": some("string", "DE"),
-			"app_version": "8.1.0", "ip": some("string", fmt.Sprintf("10.%d.%d.0", rng.IntN(256), rng.IntN(256))), "network_type": some("string", "wifi"),
+			"event_id": id, "session_id": s.id, "event_type": pick(4, "heartbeat", "pause", "seek", "start"),
+			"event_time": at, "session_start": s.start, "sequence": s.sequence,
+			"tenant": some("string", "acme"), "source": some("string", pick(8, "edge")), "received_at": some("long.timestamp-micros", at+rng.Int64N(1e6)),
+			"account_id": s.account, "profile_id": some("string", s.account), "device_id": s.device,
+			"device":   map[string]any{"type": pick(3, "tv", "phone", "web"), "model": s.model, "os": pick(3, "linux", "ios", "android"), "os_version": s.version},
+			"title_id": s.title, "position_ms": rng.Int64N(7_200_000), "bitrate_kbps": some("int", int32(800*(1+rng.IntN(8)))),
+			"buffer_ms": some("int", rng.Int32N(30000)), "cdn": some("string", pick(4, "cdn")), "country": some("string", s.country),
+			"app_version": s.version, "ip": some("string", s.ip), "network_type": some("string", "wifi"),
 			"drm": some("string", "widevine"), "playback_rate": some("double", 1.0), "price": nil, "error": nil,
-			"tags": map[string]any{"row": "3", "shelf": "popular"}, "audio_tracks": []any{"de", "en"},
+			"tags": map[string]any{"row": fmt.Sprint(rng.IntN(9)), "shelf": "popular"}, "audio_tracks": []any{"de", "en"},
 			"experiment_cells": []any{map[string]any{"name": "exp-1", "cell": int32(rng.IntN(4))}, map[string]any{"name": "exp-2", "cell": int32(2)}},
 			"email":            nil,
 		})
 		if err != nil {
 			tb.Fatal(err)
 		}
-		records[i] = Record{Key: "session_id:" + session + ",event_id:" + id, Payload: payload}
+		records[i] = Record{Key: "session_id:" + s.id + ",event_id:" + id, Payload: payload}
 	}
 	return records
 }
@@ -105,9 +126,9 @@ func writeEvents(tb testing.TB, out io.Writer, records []Record, olds ...*Reader
 	return footer
 }
 
-const benchEvents = 50_000
+const benchEvents = 100_000
 
-// BenchmarkAppend writes files of 50,000 events from a fresh writer each; ns/event and allocs/event are what counts.
+// BenchmarkAppend writes files of 100,000 events from a fresh writer each; ns/event and allocs/event are what counts.
 func BenchmarkAppend(b *testing.B) {
 	records := inventEvents(b, benchEvents)
 	b.ResetTimer()
@@ -144,7 +165,7 @@ func BenchmarkShred(b *testing.B) {
 	}
 }
 
-// BenchmarkCopyFrom rewrites a file of 50,000 rows.
+// BenchmarkCopyFrom rewrites a file of 100,000 rows.
 func BenchmarkCopyFrom(b *testing.B) {
 	var out bytes.Buffer
 	writeEvents(b, &out, inventEvents(b, benchEvents))
@@ -164,7 +185,7 @@ func BenchmarkCopyFrom(b *testing.B) {
 	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/rows, "allocs/row")
 }
 
-// BenchmarkKeys reads the record keys of a file of 50,000 rows.
+// BenchmarkKeys reads the record keys of a file of 100,000 rows.
 func BenchmarkKeys(b *testing.B) {
 	var out bytes.Buffer
 	writeEvents(b, &out, inventEvents(b, benchEvents))

@@ -146,7 +146,7 @@ func cpuTime(b *testing.B) time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-// BenchmarkWriters writes files of 50,000 events, 32 columns, zstd level 1, from Avro bytes, by our encoder and by parquet-go's
+// BenchmarkWriters writes files of 100,000 events, 32 columns, zstd level 1, from Avro bytes, by our encoder and by parquet-go's
 // column writers, both fresh for each file and reused. All of them shred, and build the bloom filter.
 func BenchmarkWriters(b *testing.B) {
 	records := inventEventsOf(b, wideSchema, benchEvents)

@@ -50,7 +50,7 @@ type Config struct {
 const (
 	defaultRowGroupBytes = 64 << 20
 	maxRowGroupRows      = 500_000
-	dictionaryBytes      = 1 << 20 // a larger dictionary saves nothing: the column goes on plain (parquet-mr's limit)
+	dictionaryBytes      = 4 << 20 // holds the sessions of a row group; behind it a column goes on plain (parquet-mr stops at 1 MiB)
 	dataPageBytes        = 1 << 20 // parquet-mr's size of a page
 	dataPageRows         = 20_000  // and its limit of rows, which makes the column index worth its place
 	batchRows            = 128     // rows shredded before their columns are encoded
