@@ -1,8 +1,17 @@
-// Package history reads what was archived of a timeline of layout 2: the LSM tree in .hoodie/timeline/history, which holds the completed
-// instants that are no longer on the active timeline, with the content of their files (Hudi's ArchivedTimelineV2).
+// Package history reads and writes what was archived of a timeline of layout 2: the LSM tree in .hoodie/timeline/history, which holds the
+// completed instants that are no longer on the active timeline, with the content of their files (Hudi's ArchivedTimelineV2, LSMTimeline
+// and LSMTimelineWriter).
 //
-// It owns the tree's manifests and the schema of its Parquet files; what an instant's content means is package meta's. It archives nothing,
-// and knows nothing of the archive of layout 1.
+//	<first>_<last>_<level>.parquet   instants, by their time; written once and never changed
+//	manifest_<n>                     the files of version n of the tree; written once, if absent
+//	_version_                        the number that readers go by; replaced if it is still the one that was read
+//
+// A change writes a file, then the next manifest, then the number. What decides between two writers is the manifest, whose number only one
+// of them gets. A writer that stops before it moves the number leaves a manifest that is complete, since the files come first: whoever
+// changes the tree next moves the number for it. Files that no manifest names are swept by Compact.
+//
+// The package owns the tree's manifests and the schema of its Parquet files; what an instant's content means is package meta's, and which
+// instants may leave the active timeline is its caller's. It knows nothing of the archive of layout 1.
 package history
 
 import (

@@ -30,19 +30,28 @@ const version = 1
 // It holds, of each file whose range of instants includes the current one, at most 4 MiB, an instant and a page of each column.
 func Read(ctx context.Context, store storage.Store, folder string) iter.Seq2[Instant, error] {
 	return func(yield func(Instant, error) bool) {
-		m, err := readManifest(ctx, store, folder)
+		s, err := readSnapshot(ctx, store, folder)
 		if err != nil {
 			yield(Instant{}, err)
 			return
 		}
-		if m == nil {
-			return
+		for in, err := range readFiles(ctx, store, folder, s.manifest.Files) {
+			if !yield(in, err) {
+				return
+			}
 		}
-		merge := merger{files: m.Files, open: func(f ManifestFile) (iter.Seq2[Instant, error], error) {
+	}
+}
+
+// readFiles yields the instants of some files, in the order of their first instants, as Read does.
+func readFiles(ctx context.Context, store storage.Store, folder string, files []ManifestFile) iter.Seq2[Instant, error] {
+	return func(yield func(Instant, error) bool) {
+		merge := merger{files: files, open: func(f ManifestFile) (iter.Seq2[Instant, error], error) {
 			return openFile(ctx, store, folder+f.Name, f.Size)
 		}}
 		defer merge.stop()
-		var last Instant
+		var at timeline.Instant
+		var seen []timeline.Action // of instant at
 		for {
 			in, ok, err := merge.next()
 			if err != nil {
@@ -52,10 +61,13 @@ func Read(ctx context.Context, store storage.Store, folder string) iter.Seq2[Ins
 			if !ok {
 				return
 			}
-			if in.Instant == last.Instant && in.Action == last.Action { // archived again by a writer that stopped before it was done
+			if in.Instant != at {
+				at, seen = in.Instant, seen[:0]
+			}
+			if slices.Contains(seen, in.Action) { // archived again by a writer that stopped before it was done
 				continue
 			}
-			last = in
+			seen = append(seen, in.Action)
 			if !yield(in, nil) {
 				return
 			}
