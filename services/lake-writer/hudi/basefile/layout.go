@@ -11,6 +11,7 @@ type layout struct {
 	name     string
 	scalar             // of a leaf; kind alone of a record, array or map
 	optional bool      // may be null
+	item     bool      // of an array
 	def      int       // definition level from which on the node is present
 	rep      int       // repetition level of the node
 	lo, hi   int       // its leaves
@@ -104,10 +105,6 @@ func (o layouter) layout(name string, t *avroType, path string) (*layout, error)
 	case kindRecord:
 		parts = t.fields
 	case kindArray:
-		if t.items.nullable() && !o.reading {
-			// Spark's writers refuse an array with a null element (write-old-list-structure), so no row may ever hold one.
-			return nil, &SchemaError{path, "array of nullable items"}
-		}
 		parts = []avroField{{"element", t.items}}
 	case kindMap:
 		parts = []avroField{{"key", &avroType{scalar: scalar{kind: kindString}, nullIndex: -1}}, {"value", t.items}}
@@ -125,9 +122,30 @@ func (o layouter) layout(name string, t *avroType, path string) (*layout, error)
 		if err != nil {
 			return nil, err
 		}
+		child.item = t.kind == kindArray
 		l.children = append(l.children, child)
 	}
 	return l, nil
+}
+
+// refuseNullableItems refuses a schema by which an array could hold a null. Spark's writers refuse such arrays when they rewrite a file
+// (write-old-list-structure), so no row may ever hold one. A table's schema says it all the same once Spark has written to the table, as
+// Spark declares every item nullable; there the rows are looked at.
+func refuseNullableItems(t *avroType, path string) error {
+	switch t.kind {
+	case kindArray, kindMap:
+		if t.kind == kindArray && t.items.nullable() {
+			return &SchemaError{path, "array of nullable items"}
+		}
+		return refuseNullableItems(t.items, path)
+	case kindRecord:
+		for _, f := range t.fields {
+			if err := refuseNullableItems(f.typ, join(path, f.name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // checkColumn refuses the column types on which engines disagree; what each does with them was tried with Spark 3.5 (Hudi 0.15 to

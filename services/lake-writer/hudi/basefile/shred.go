@@ -99,6 +99,9 @@ func (s *shredder) value(st *step, rep int) error {
 		} else if null, err := s.branch(st); err != nil {
 			return err
 		} else if null {
+			if st.target.item {
+				return s.errorf(st, "null in an array")
+			}
 			s.absent(st.target.lo, st.target.hi, rep, st.target.def-1)
 			return nil
 		}

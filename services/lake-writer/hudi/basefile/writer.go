@@ -197,12 +197,21 @@ func (w *Writer) openSchemas(last []string) error {
 	w.cfg.WriterSchemas, w.programs, w.symbols, w.batch.arena = nil, nil, 0, w.batch.arena[:0]
 	w.own = -1
 	for i, text := range schemas {
-		if err := w.addProgram(text, parseSchema); err != nil {
+		if err := w.addProgram(text, parseOwnSchema); err != nil {
 			return fmt.Errorf("writer schema %d: %w", i, err)
 		}
 	}
 	w.own, w.ownSymbols = len(schemas), w.symbols
 	return nil
+}
+
+// parseOwnSchema reads the schema of records that this library's callers bring, and refuses what a log of them could hold and no base file.
+func parseOwnSchema(text string) (*avroType, error) {
+	t, err := parseSchema(text)
+	if err != nil {
+		return nil, err
+	}
+	return t, refuseNullableItems(t, "")
 }
 
 // addProgram compiles a writer schema, so that records may name its index.

@@ -244,7 +244,7 @@ func TestSchemasAreRefused(t *testing.T) {
 		{"enum column", record(`{"name":"a","type":["null",{"type":"enum","name":"e","symbols":["A"]}]}`), record(table), "a"},
 		{"millis column", record(`{"name":"a","type":["null",{"type":"long","logicalType":"timestamp-millis"}]}`), record(table), "a"},
 		{"decimal on bytes", record(`{"name":"a","type":["null",{"type":"bytes","logicalType":"decimal","precision":4,"scale":2}]}`), record(table), "a"},
-		{"null in arrays", record(`{"name":"a","type":["null",{"type":"array","items":["null","int"]}]}`), record(table), "a"},
+		{"null in arrays", record(`{"name":"a","type":["null",{"type":"array","items":["null","int"]}]}`), record(`{"name":"a","type":["null",{"type":"array","items":["null","int"]}]}`), "a"},
 		{"union of two", record(`{"name":"a","type":["null","int","string"]}`), record(table), "a"},
 		{"names that differ in case", record(table, `{"name":"A","type":["null","int"]}`), record(table), "A"},
 		{"recursion", record(`{"name":"a","type":["null","x"]}`), record(table), "a"},
