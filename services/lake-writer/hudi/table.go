@@ -46,7 +46,7 @@ type TableConfig struct {
 	// PartitionTime makes the partition path from the number of one long field, in UTC. Zero: fields are taken as they are.
 	PartitionTime keys.TimeFormat
 	Buckets       int    // file groups per partition; cannot change later
-	BucketField   string // the record key field that decides the bucket
+	BucketField   string // the record key field that decides the bucket; of several, with commas between
 	Schema        string // Avro record, every field nullable, without meta columns
 }
 

@@ -64,8 +64,11 @@ func (c TableConfig) check() error {
 		return invalid("table version %d, want %d or %d", c.Version, Version6, Version9)
 	case c.Buckets < 1 || c.Buckets > 99_999_999: // eight digits in file ids
 		return invalid("%d buckets", c.Buckets)
-	case !slices.Contains(c.RecordKeyFields, c.BucketField):
-		return invalid("bucket field %q is no record key field", c.BucketField)
+	}
+	for _, f := range bucketFields(c.BucketField) {
+		if !slices.Contains(c.RecordKeyFields, f) {
+			return invalid("bucket field %q is no record key field", f)
+		}
 	}
 	for _, f := range slices.Concat(c.RecordKeyFields, c.PartitionFields, []string{c.OrderingField}) {
 		if schema.field(f) == nil {
@@ -74,6 +77,9 @@ func (c TableConfig) check() error {
 	}
 	return c.checkGenerator(schema)
 }
+
+// bucketFields are the fields that decide the bucket, in the order in which they are hashed.
+func bucketFields(list string) []string { return strings.Split(list, ",") }
 
 // settleNote writes the table note, or returns the one that is there: what it says is what the rest of the table is made from.
 func (t *Table) settleNote(ctx context.Context, cfg TableConfig) (tableNote, error) {
@@ -127,7 +133,7 @@ func (t *Table) settleNote(ctx context.Context, cfg TableConfig) (tableNote, err
 	return want, nil
 }
 
-var errNotOurs = &UnsupportedError{meta.TableNoteKey, "", "the table was not created by this library, so its buckets are not known"}
+var errNotOurs = &UnsupportedError{meta.TableNoteKey, "", "the table was not created by this library, so its buckets are not known; Adopt takes it over"}
 
 func loadNote(ctx context.Context, store storage.Store) (tableNote, error) {
 	data, _, err := store.Get(ctx, meta.TableNoteKey)
