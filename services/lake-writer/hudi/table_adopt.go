@@ -76,21 +76,22 @@ func (t *Table) adoptNote(ctx context.Context, index BucketIndex) error {
 	if err != nil {
 		return err
 	}
-	note := tableNote{
-		Format: meta.TableNoteFormat, Database: t.props[meta.DatabaseName], Name: t.props[meta.TableName],
-		RecordKeyFields: t.props.List(meta.RecordKeyFields), PartitionFields: t.props.List(meta.PartitionFields), OrderingField: ordering,
-		HiveStyle: strings.EqualFold(t.props[meta.HiveStyle], "true"), Buckets: index.Buckets, BucketField: index.Field, Schema: view.Schema,
-	}
-	if t.Type() == MergeOnRead {
-		note.Type = string(MergeOnRead)
+	g, err := readGenerator(t.props)
+	if err != nil {
+		return err
 	}
 	config := TableConfig{
-		Database: note.Database, Name: note.Name, Type: t.Type(), RecordKeyFields: note.RecordKeyFields, PartitionFields: note.PartitionFields,
-		OrderingField: ordering, HiveStylePartitioning: note.HiveStyle, Buckets: index.Buckets, BucketField: index.Field, Schema: note.Schema,
+		Database: t.props[meta.DatabaseName], Name: t.props[meta.TableName], Type: t.Type(), Version: Version6,
+		RecordKeyFields: g.KeyFields, PartitionFields: g.PartitionFields, OrderingField: ordering, HiveStylePartitioning: g.HiveStyle,
+		URLEncodePartitions: g.URLEncode, PartitionTime: g.Time, Buckets: index.Buckets, BucketField: index.Field, Schema: view.Schema,
+	}
+	if t.layout() == timeline.Layout2 {
+		config.Version = Version9
 	}
 	if err := config.check(); err != nil {
 		return err
 	}
+	note := config.note()
 	for _, slice := range view.Slices {
 		if err := t.checkIndex(ctx, slice, note); err != nil {
 			return err
@@ -185,7 +186,10 @@ func (t *Table) adoptHead(ctx context.Context) error {
 	id := t.options.newID()
 	h := txn.Head{
 		Format: txn.FormatVersion, WriteID: id, CommitID: id, History: []string{id}, Instant: last.Instant, Action: last.Action,
-		CompletedAt: t.options.now().UTC().Truncate(time.Millisecond),
+		Completion: last.Completion, CompletedAt: t.options.now().UTC().Truncate(time.Millisecond),
+	}
+	if t.layout() == timeline.Layout2 && last.Completion == "" {
+		return &UnsupportedError{last.FileName(), "", "the last commit is older than the table's upgrade and does not say when it completed"}
 	}
 	if err := txn.SetCompleted(ctx, t.store, &h, data); err != nil {
 		return err

@@ -41,7 +41,7 @@ func sparkRequest() CommitRequest {
 
 func TestAdopt(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"v6-cow-015", "v6-mor-015"} {
+	for _, name := range []string{"v6-cow-015", "v6-mor-015", "v9-mor-12"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			store := goldenTable(t, name)

@@ -81,20 +81,26 @@ func (c TableConfig) check() error {
 // bucketFields are the fields that decide the bucket, in the order in which they are hashed.
 func bucketFields(list string) []string { return strings.Split(list, ",") }
 
+// note is the table note of a table that is made so.
+func (c TableConfig) note() tableNote {
+	n := tableNote{
+		Format: meta.TableNoteFormat, Database: c.Database, Name: c.Name, RecordKeyFields: c.RecordKeyFields,
+		PartitionFields: c.PartitionFields, OrderingField: c.OrderingField, HiveStyle: c.HiveStylePartitioning,
+		Buckets: c.Buckets, BucketField: c.BucketField, Schema: c.Schema,
+		URLEncode: c.URLEncodePartitions, PartitionTimeUnit: string(c.PartitionTime.Unit), PartitionTimeFormat: c.PartitionTime.Pattern,
+	}
+	if c.Type == MergeOnRead { // notes of before there was a choice have no type and no version
+		n.Type = string(c.Type)
+	}
+	if c.Version != Version6 {
+		n.Version = c.Version
+	}
+	return n
+}
+
 // settleNote writes the table note, or returns the one that is there: what it says is what the rest of the table is made from.
 func (t *Table) settleNote(ctx context.Context, cfg TableConfig) (tableNote, error) {
-	want := tableNote{
-		Format: meta.TableNoteFormat, Database: cfg.Database, Name: cfg.Name, RecordKeyFields: cfg.RecordKeyFields,
-		PartitionFields: cfg.PartitionFields, OrderingField: cfg.OrderingField, HiveStyle: cfg.HiveStylePartitioning,
-		Buckets: cfg.Buckets, BucketField: cfg.BucketField, Schema: cfg.Schema,
-		URLEncode: cfg.URLEncodePartitions, PartitionTimeUnit: string(cfg.PartitionTime.Unit), PartitionTimeFormat: cfg.PartitionTime.Pattern,
-	}
-	if cfg.Type == MergeOnRead { // notes of before there was a choice have no type and no version
-		want.Type = string(cfg.Type)
-	}
-	if cfg.Version != Version6 {
-		want.Version = cfg.Version
-	}
+	want := cfg.note()
 	have, err := loadNote(ctx, t.store)
 	if err == nil {
 		return have, compareNotes(have, want)
