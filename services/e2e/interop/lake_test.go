@@ -214,8 +214,11 @@ func (m *lakeTable) request(t *testing.T, c change) hudi.CommitRequest {
 	}
 	next := m.offset + int64(len(c.upserts)+len(c.deletes))
 	req := hudi.CommitRequest{
-		Operation: hudi.Upsert, WriterSchemas: []string{m.schema}, TableSchema: m.schema, Watermark: time.UnixMilli(next),
+		Operation: hudi.Upsert, WriterSchemas: []string{m.schema}, Watermark: time.UnixMilli(next),
 		Progress: hudi.Progress{"matrix": {0: {From: m.offset, Next: next}}},
+	}
+	if m.schema != matrixSchema {
+		req.TableSchema = m.schema
 	}
 	if m.kind == hudi.CopyOnWrite && len(m.history) == 0 {
 		req.Operation = hudi.Insert

@@ -19,25 +19,28 @@ import (
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/basefile"
 )
 
-// The schema of the matrix's tables: what engines go wrong on is there, plain, nested, null and empty.
+// The schema of the matrix's tables: what engines go wrong on is there, plain, nested, null and empty. Records and decimals below the root
+// are named as Spark names them (a record as its field, in a namespace made of those of the records around it; a decimal "fixed", in such a
+// namespace with the field at its end), and the root has a namespace: Hudi 0.15 compares these names and refuses to write to the table when
+// they are others (MISSING_UNION_BRANCH).
 const (
 	matrixFields = `{"name":"session_id","type":["null","string"],"default":null},{"name":"event_id","type":["null","string"],"default":null},` +
 		`{"name":"event_time","type":["null",{"type":"long","logicalType":"timestamp-micros"}],"default":null},` +
 		`{"name":"day","type":["null","string"],"default":null},{"name":"amount","type":["null","long"],"default":null},` +
 		`{"name":"ratio","type":["null","double"],"default":null},{"name":"flag","type":["null","boolean"],"default":null},` +
-		`{"name":"price","type":["null",{"type":"fixed","name":"price_fixed","size":8,"logicalType":"decimal","precision":18,"scale":4}],"default":null},` +
+		`{"name":"price","type":["null",{"type":"fixed","name":"fixed","namespace":"hoodie.matrix.matrix_record.price","size":8,"logicalType":"decimal","precision":18,"scale":4}],"default":null},` +
 		`{"name":"number","type":["null","int"],"default":null},{"name":"score","type":["null","float"],"default":null},` +
 		`{"name":"payload","type":["null","bytes"],"default":null},{"name":"born","type":["null",{"type":"int","logicalType":"date"}],"default":null},` +
 		`{"name":"seen","type":["null",{"type":"long","logicalType":"timestamp-micros"}],"default":null},` +
-		`{"name":"device","type":["null",{"type":"record","name":"device_record","fields":[` +
+		`{"name":"device","type":["null",{"type":"record","name":"device","namespace":"hoodie.matrix.matrix_record","fields":[` +
 		`{"name":"kind","type":["null","string"],"default":null},{"name":"cores","type":["null","int"],"default":null}]}],"default":null},` +
 		`{"name":"tracks","type":["null",{"type":"array","items":"string"}],"default":null},` +
-		`{"name":"cells","type":["null",{"type":"array","items":{"type":"record","name":"cells_record","fields":[` +
+		`{"name":"cells","type":["null",{"type":"array","items":{"type":"record","name":"cells","namespace":"hoodie.matrix.matrix_record","fields":[` +
 		`{"name":"name","type":["null","string"],"default":null},{"name":"share","type":["null","double"],"default":null}]}}],"default":null},` +
 		`{"name":"tags","type":["null",{"type":"map","values":"string"}],"default":null},` +
 		`{"name":"counts","type":["null",{"type":"map","values":["null","long"]}],"default":null}`
-	matrixSchema  = `{"type":"record","name":"row","fields":[` + matrixFields + `]}`
-	evolvedSchema = `{"type":"record","name":"row","fields":[` + matrixFields + `,{"name":"note","type":["null","string"],"default":null}]}`
+	matrixSchema  = `{"type":"record","name":"matrix_record","namespace":"hoodie.matrix","fields":[` + matrixFields + `]}`
+	evolvedSchema = `{"type":"record","name":"matrix_record","namespace":"hoodie.matrix","fields":[` + matrixFields + `,{"name":"note","type":["null","string"],"default":null}]}`
 
 	// matrixDDL is matrixSchema for Spark.
 	matrixDDL = "session_id string, event_id string, event_time timestamp, day string, amount bigint, ratio double, flag boolean, " +

@@ -90,6 +90,16 @@ def call(spark, step):
             spark.conf.unset(name)
 
 
+def causes(err):
+    """The messages of an exception and its causes, without the stacks."""
+    java = getattr(err, "java_exception", None) or getattr(err, "_origin", None)
+    texts = []
+    while java is not None and len(texts) < 12:
+        texts.append(str(java.toString())[:8000])
+        java = java.getCause()
+    return "; caused by ".join(texts) or str(err)[:2000]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--jars", required=True, help="folder of the Hudi bundles")
@@ -114,7 +124,7 @@ def main():
         try:
             result = {"id": request["id"], "rows": run(spark, request)}
         except Exception as err:  # the next request may still be answered
-            result = {"id": request["id"], "error": str(err)[:2000]}
+            result = {"id": request["id"], "error": causes(err)}
         print(json.dumps(result), file=answers, flush=True)
     spark.stop()
 
