@@ -16,10 +16,15 @@ import (
 	"testing"
 )
 
-// TestMain ends the engines' processes, which the tests share: starting one costs more than most of what it is asked.
+// TestMain ends the engines' processes, which the tests share: starting one costs more than most of what it is asked. Then it writes down what
+// works with which engine, where that is wanted.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if err := shared.close(); err != nil {
+	err := shared.close()
+	if path := os.Getenv("PLAYHEAD_ENGINE_TABLE"); path != "" {
+		err = errors.Join(err, outcome.write(path))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}

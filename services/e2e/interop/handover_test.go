@@ -2,10 +2,10 @@ package interop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -221,19 +221,34 @@ func TestHandOver(t *testing.T) {
 	defer cancel()
 	all := engines(t, install)
 	for _, e := range all[1:] {
-		for _, kind := range []hudi.TableType{hudi.CopyOnWrite, hudi.MergeOnRead} {
+		for _, kind := range tableTypes {
 			for _, hive := range []bool{true, false} {
 				if !full() && hive != (kind == hudi.MergeOnRead) {
 					continue
 				}
-				name := fmt.Sprintf("%s/%s/hive_%t", e.name, strings.ToLower(string(kind)), hive)
-				t.Run("of ours/"+name, func(t *testing.T) {
-					handOver(ctx, t, newTable(t, "hand-over, "+name, kind, hive), shared.of(t, e), shared.of(t, all[0]))
-				})
-				t.Run("of Spark's/"+name, func(t *testing.T) {
-					takeOver(ctx, t, newTable(t, "take-over, "+name, kind, hive), shared.of(t, e), shared.of(t, all[0]))
-				})
+				for _, way := range []struct {
+					whose string
+					take  func(ctx context.Context, t *testing.T, m *lakeTable, spark, rust *session)
+				}{{"of ours", handOver}, {"of the engine's", takeOver}} {
+					name := fmt.Sprintf("%s/%s/%s/hive %t", e.name, way.whose, typeName(kind), hive)
+					t.Run(name, func(t *testing.T) {
+						t.Cleanup(func() { outcome.note(handOverRow(way.whose, kind), e.name, failure(t)) })
+						way.take(ctx, t, newTable(t, name, kind, hive), shared.of(t, e), shared.of(t, all[0]))
+					})
+				}
 			}
 		}
 	}
+}
+
+// failure is an error when the test has failed.
+func failure(t *testing.T) error {
+	if t.Failed() {
+		return errors.New("the test failed")
+	}
+	return nil
+}
+
+func handOverRow(whose string, kind hudi.TableType) string {
+	return "tables " + whose + ", " + typeName(kind)
 }
