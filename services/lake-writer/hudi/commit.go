@@ -32,6 +32,7 @@ type attempt struct {
 	files         []plannedFile
 	next          txn.Head // what replaces base
 	result        CommitResult
+	undo          *undo // of a restore or a rollback of completed commits; nil for what writes
 }
 
 // plannedFile is a data file of an attempt, and after it was built what is in it.
@@ -67,10 +68,13 @@ func (w *Writer) commit(ctx context.Context, req CommitRequest) (*CommitResult, 
 
 // run takes an attempt through its steps to the decision.
 func (a *attempt) run(ctx context.Context) (*CommitResult, error) {
+	return a.runSteps(ctx, a.reserve, a.startInstant, a.startPartitions, a.announceFiles, a.writeFiles, a.verifyFiles, a.prepareHead)
+}
+
+// runSteps takes an attempt through steps to the decision.
+func (a *attempt) runSteps(ctx context.Context, steps ...func(context.Context) error) (*CommitResult, error) {
 	w := a.w
-	for _, step := range []func(context.Context) error{
-		a.reserve, a.startInstant, a.startPartitions, a.announceFiles, a.writeFiles, a.verifyFiles, a.prepareHead,
-	} {
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return nil, a.fail(ctx, err)
 		}
@@ -81,7 +85,7 @@ func (a *attempt) run(ctx context.Context) (*CommitResult, error) {
 		return a.finish(ctx, stored), nil
 	case errors.Is(err, txn.ErrUnknown):
 		w.mu.undecided = a
-		return nil, fmt.Errorf("commit %s: %w: %w", a.instant, ErrUnknownOutcome, err)
+		return nil, fmt.Errorf("%s %s: %w: %w", a.verb(), a.instant, ErrUnknownOutcome, err)
 	default:
 		return nil, a.fail(ctx, err)
 	}
@@ -230,6 +234,14 @@ func (a *attempt) taken(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
+// verb is what errors call the attempt.
+func (a *attempt) verb() string {
+	if a.undo != nil {
+		return string(a.action)
+	}
+	return "commit"
+}
+
 func (a *attempt) entry(s timeline.State) timeline.Entry {
 	return a.w.table.entry(a.instant, a.action, s)
 }
@@ -237,6 +249,9 @@ func (a *attempt) entry(s timeline.State) timeline.Entry {
 // finish follows the decision that the commit happened. Nothing here can take that back, so what fails is left to the next settle.
 func (a *attempt) finish(ctx context.Context, stored txn.Stored) *CommitResult {
 	a.w.mu.head = stored
+	if a.undo != nil {
+		return a.finishUndo(ctx)
+	}
 	result := a.result
 	if stored.Head.Sequence > a.next.Sequence { // whoever went on from it has put it on the timeline before
 		result.Projected = true
@@ -261,7 +276,7 @@ func (a *attempt) fail(ctx context.Context, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	w := a.w
-	cause = fmt.Errorf("commit %s: %w", a.instant, cause)
+	cause = fmt.Errorf("%s %s: %w", a.verb(), a.instant, cause)
 	stored, err := txn.Load(ctx, w.table.store)
 	if err == nil && stored.Head.Epoch == w.epoch && stored.ETag == a.base.ETag {
 		stored, err = txn.Fence(ctx, w.table.store, stored, w.table.options.newID())

@@ -30,6 +30,15 @@ func (w *Writer) settle(ctx context.Context) (*timeline.Timeline, error) {
 		}
 		changed = true
 	}
+	undone, err := w.settleUndo(ctx, tl, nil)
+	if err != nil {
+		return nil, err
+	}
+	if undone {
+		if tl, err = w.table.Timeline(ctx); err != nil {
+			return nil, err
+		}
+	}
 	dead, err := w.deadAttempts(ctx, tl)
 	if err != nil {
 		return nil, err
@@ -137,6 +146,9 @@ func (w *Writer) rollBack(ctx context.Context, instant timeline.Instant) error {
 	e, onTimeline := w.findAttempt(tl, instant)
 	if tl.Committed(instant) || instant == w.mu.head.Head.Instant {
 		return w.deleteAttempt(ctx, instant) // it committed, and may be archived by now: only its markers were left
+	}
+	if isUndo, err := w.dropUndo(ctx, tl, instant); err != nil || isUndo {
+		return err
 	}
 	files, err := w.markedFiles(ctx, instant)
 	if err != nil {
@@ -315,8 +327,8 @@ func (w *Writer) deleteAttempt(ctx context.Context, instant timeline.Instant) er
 	})
 }
 
-// requestRollback puts the rollback's plan on the timeline, or takes up the one that an interrupted rollback left.
-func (w *Writer) requestRollback(ctx context.Context, tl *timeline.Timeline, failed timeline.Entry, files []string) (timeline.Entry, error) {
+// rollbackPlan is the requested file of a rollback.
+func (w *Writer) rollbackPlan(failed timeline.Entry, files []string) ([]byte, error) {
 	plan := meta.RollbackPlan{InstantToRollback: &meta.InstantInfo{CommitTime: string(failed.Instant), Action: string(failed.Action)}}
 	requests, version := []meta.RollbackRequest{}, 1
 	for _, f := range files {
@@ -327,17 +339,19 @@ func (w *Writer) requestRollback(ctx context.Context, tl *timeline.Timeline, fai
 		})
 	}
 	plan.Requests, plan.Version = &requests, &version
-	data, err := plan.Encode()
+	return plan.Encode()
+}
+
+// requestRollback puts the rollback's plan on the timeline, or takes up the one that an interrupted rollback left.
+func (w *Writer) requestRollback(ctx context.Context, tl *timeline.Timeline, failed timeline.Entry, files []string) (timeline.Entry, error) {
+	data, err := w.rollbackPlan(failed, files)
 	if err != nil {
 		return timeline.Entry{}, err
 	}
-	for _, e := range tl.Pending() {
-		if e.Action != timeline.Rollback {
-			continue
-		}
-		if target, err := w.rollbackTarget(ctx, e); err == nil && target == failed.Instant {
-			return e, w.putInflight(ctx, e)
-		}
+	if e, ok, err := w.pendingRollback(ctx, tl, failed.Instant); err != nil {
+		return e, err
+	} else if ok {
+		return e, w.putInflight(ctx, e)
 	}
 	last := max(tl.Last(), w.mu.head.Head.Last())
 	for range instantAttempts {
@@ -352,6 +366,20 @@ func (w *Writer) requestRollback(ctx context.Context, tl *timeline.Timeline, fai
 		}
 	}
 	return timeline.Entry{}, errNoInstant
+}
+
+// pendingRollback finds the rollback that an interrupted one of an instant left.
+func (w *Writer) pendingRollback(ctx context.Context, tl *timeline.Timeline, failed timeline.Instant) (e timeline.Entry, ok bool, err error) {
+	for _, e := range tl.Pending() {
+		if e.Action != timeline.Rollback {
+			continue
+		}
+		target, err := w.rollbackTarget(ctx, e)
+		if err != nil || target == failed {
+			return e, err == nil, err
+		}
+	}
+	return timeline.Entry{}, false, nil
 }
 
 func partitionOf(file string) string {
@@ -393,15 +421,24 @@ func (w *Writer) completeRollback(ctx context.Context, rollback, failed timeline
 
 // rollbackTarget is the instant that a pending rollback undoes.
 func (w *Writer) rollbackTarget(ctx context.Context, e timeline.Entry) (timeline.Instant, error) {
+	plan, err := w.loadRollback(ctx, e)
+	if err != nil {
+		return "", err
+	}
+	return timeline.Instant(plan.InstantToRollback.CommitTime), nil
+}
+
+// loadRollback reads the plan of a rollback.
+func (w *Writer) loadRollback(ctx context.Context, e timeline.Entry) (*meta.RollbackPlan, error) {
 	data, _, err := w.table.store.Get(ctx, e.In(timeline.Requested).Key())
 	if err != nil {
-		return "", fmt.Errorf("read plan of rollback %s: %w", e.Instant, err)
+		return nil, fmt.Errorf("read plan of rollback %s: %w", e.Instant, err)
 	}
 	plan, err := meta.ParseRollbackPlan(data)
 	if err != nil {
-		return "", fmt.Errorf("read plan of rollback %s: %w", e.Instant, err)
+		return nil, fmt.Errorf("read plan of rollback %s: %w", e.Instant, err)
 	}
-	return timeline.Instant(plan.InstantToRollback.CommitTime), nil
+	return plan, nil
 }
 
 // finishRollbacks completes rollbacks that are pending though what they undo is gone: two writers undid the same attempt, and one died.
@@ -414,7 +451,7 @@ func (w *Writer) finishRollbacks(ctx context.Context, tl *timeline.Timeline) (so
 		if err != nil {
 			return some, err
 		}
-		if done, ok := now.Find(e.Instant, timeline.Rollback); ok && done.State == timeline.Completed {
+		if there, ok := now.Find(e.Instant, timeline.Rollback); !ok || there.State == timeline.Completed {
 			continue
 		}
 		target, err := w.rollbackTarget(ctx, e)

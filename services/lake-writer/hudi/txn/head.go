@@ -30,6 +30,8 @@ const (
 	HistoryLength = 32
 	// InlineLimit is the size, in bytes, up to which the completed file travels in HEAD.
 	InlineLimit = 256 << 10
+	// UndoneLength is how many undone commits HEAD remembers, the newest of them.
+	UndoneLength = 128
 )
 
 // Head is the content of HEAD.
@@ -49,11 +51,22 @@ type Head struct {
 	// Completed is the whole completed instant file of the last commit, unless Staged points to it.
 	Completed []byte  `json:"completed,omitempty"`
 	Staged    *Staged `json:"staged,omitempty"`
-	// CompletedAt is when the last commit completed, in milliseconds; it rises strictly.
+	// CompletedAt is when the last commit completed, in milliseconds; it rises strictly, but for an undo.
 	CompletedAt time.Time `json:"completed_at"`
 	// Offsets are the next offset of each stream's partitions.
 	Offsets   map[string]map[int32]int64 `json:"offsets,omitempty"`
-	Watermark time.Time                  `json:"watermark"` // never falls
+	Watermark time.Time                  `json:"watermark"` // falls with an undo only
+	// Undo is the restore or rollback that took the table back to Instant, until the next commit. It is decided, whether or not the timeline
+	// shows yet that it is done.
+	Undo *Undo `json:"undo,omitempty"`
+	// Undone are commits that were undone, ascending. The owner of one may be paused just before putting it on the timeline.
+	Undone []timeline.Instant `json:"undone,omitempty"`
+}
+
+// Undo names a restore or a rollback on the timeline.
+type Undo struct {
+	Instant timeline.Instant `json:"instant"`
+	Action  timeline.Action  `json:"action"` // timeline.Restore or timeline.Rollback
 }
 
 // Staged points to an immutable object.
@@ -127,6 +140,10 @@ func (h Head) check() error {
 		reason = fmt.Sprintf("instant %q completed at %q", h.Instant, h.Completion)
 	case !h.Action.Writes():
 		reason = fmt.Sprintf("action %q", h.Action)
+	case h.Undo != nil && (h.Undo.Action != timeline.Restore && h.Undo.Action != timeline.Rollback || h.Undo.Instant <= h.Instant):
+		reason = fmt.Sprintf("undo by %q %q of what follows %s", h.Undo.Action, h.Undo.Instant, h.Instant)
+	case len(h.Undone) > UndoneLength:
+		reason = "remembers too many undone commits"
 	case h.Staged != nil && (!strings.HasPrefix(h.Staged.Key, StagedFolder) || len(h.Completed) > 0):
 		reason = "staged copy elsewhere, or beside an inline one"
 	default:
@@ -174,7 +191,7 @@ func (h Head) Follow(commitID, writeID string, now time.Time) Head {
 	next.WriteID, next.CommitID = writeID, commitID
 	next.Sequence++
 	next.History = append([]string{commitID}, h.History[:min(len(h.History), HistoryLength-1)]...)
-	next.Completed, next.Staged = nil, nil
+	next.Completed, next.Staged, next.Undo = nil, nil, nil
 	next.CompletedAt = now.UTC().Truncate(time.Millisecond)
 	if !next.CompletedAt.After(h.CompletedAt) {
 		next.CompletedAt = h.CompletedAt.Add(time.Millisecond)
@@ -186,6 +203,19 @@ func (h Head) Follow(commitID, writeID string, now time.Time) Head {
 	return next
 }
 
+// Back is the HEAD after an undo by which the commit of an entry is the last one again, all but what the caller fills in: completed file,
+// time of completion, offsets and watermark. An undo takes a place in the sequence as a commit does, so that the history stays true of what it
+// says: the undone commits did happen.
+func (h Head) Back(to timeline.Entry, undo Undo, undone []timeline.Instant, commitID, writeID string) Head {
+	next := h.Follow(commitID, writeID, h.CompletedAt)
+	next.Instant, next.Action, next.Undo = to.Instant, to.Action, &undo
+	next.Offsets, next.Watermark = nil, time.Time{}
+	all := slices.Concat(h.Undone, undone)
+	slices.Sort(all)
+	next.Undone = all[max(0, len(all)-UndoneLength):]
+	return next
+}
+
 // Clone is a copy that shares nothing.
 func (h Head) Clone() Head {
 	c := h
@@ -194,6 +224,11 @@ func (h Head) Clone() Head {
 		staged := *h.Staged
 		c.Staged = &staged
 	}
+	if h.Undo != nil {
+		undo := *h.Undo
+		c.Undo = &undo
+	}
+	c.Undone = slices.Clone(h.Undone)
 	c.Offsets = make(map[string]map[int32]int64, len(h.Offsets))
 	for stream, partitions := range h.Offsets {
 		c.Offsets[stream] = maps.Clone(partitions)

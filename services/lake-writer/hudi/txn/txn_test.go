@@ -301,3 +301,45 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestBack: an undo takes a place in the sequence, says so until the next commit, and is remembered by what it undid.
+func TestBack(t *testing.T) {
+	t.Parallel()
+	h := commitOn(commitOn(genesis(), "c1"), "c2")
+	h.Watermark, h.Offsets = now, map[string]map[int32]int64{"s": {0: 7}}
+	first := genesis().Entry()
+	undo := txn.Undo{Instant: timeline.Next(h.CompletedAt, h.Instant), Action: timeline.Restore}
+	back := h.Back(first, undo, []timeline.Instant{h.Instant}, "back", "write-back")
+	back.Completed = []byte("first")
+	data, err := back.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err = txn.Decode(data)
+	if err != nil || back.Instant != first.Instant || back.Sequence != h.Sequence+1 || *back.Undo != undo || len(back.Offsets) != 0 || !back.Watermark.IsZero() {
+		t.Fatalf("%+v, %v", back, err)
+	}
+	if yes, known := back.Committed(h.CommitID, h.Sequence); !yes || !known {
+		t.Errorf("the undone commit is forgotten: %t, %t", yes, known)
+	}
+	next := back.Follow("after", "write-after", h.CompletedAt.Add(time.Minute))
+	if next.Undo != nil || len(next.Undone) != 1 || next.Undone[0] != h.Instant {
+		t.Errorf("the commit after: %+v", next)
+	}
+	many := make([]timeline.Instant, txn.UndoneLength+5)
+	for i := range many {
+		many[i] = timeline.At(h.CompletedAt.Add(time.Duration(i) * time.Second))
+	}
+	if got := h.Back(first, undo, many, "b", "w").Undone; len(got) != txn.UndoneLength || got[len(got)-1] != many[len(many)-1] {
+		t.Errorf("remembers %d, the last is %s", len(got), got[len(got)-1])
+	}
+	for name, bad := range map[string]txn.Undo{
+		"action": {Instant: undo.Instant, Action: timeline.Clean}, "earlier than what it went back to": {Instant: first.Instant, Action: timeline.Restore},
+	} {
+		broken := back.Clone()
+		broken.Undo = &bad
+		if _, err := broken.Encode(); !errors.Is(err, txn.ErrHead) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
