@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/inspect"
@@ -298,7 +299,7 @@ func verifyCommand(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	report, err := inspect.Verify(ctx, store)
+	report, err := inspect.Verify(ctx, store, inspect.Options{Now: time.Now()})
 	if err != nil {
 		return err
 	}
@@ -307,23 +308,20 @@ func verifyCommand(ctx context.Context, args []string, out io.Writer) error {
 	} else {
 		err = writeReport(out, report)
 	}
-	if err == nil && len(report.Faults) > 0 {
+	if err == nil && report.Errors > 0 {
 		err = errFaults
 	}
 	return err
 }
 
 func writeReport(out io.Writer, r *inspect.Report) error {
-	for _, f := range r.Faults {
-		fmt.Fprintln(out, "fault:", f)
+	for _, f := range r.Findings {
+		fmt.Fprintln(out, f)
 	}
-	for _, key := range r.Orphans {
-		fmt.Fprintln(out, "orphan:", key)
+	for _, text := range r.NotChecked {
+		fmt.Fprintln(out, "not checked:", text)
 	}
-	for _, name := range r.Pending {
-		fmt.Fprintln(out, "pending:", name)
-	}
-	_, err := fmt.Fprintf(out, "%d rows in %d files of %d partitions, %d bytes, last commit %s: %d faults\n",
-		r.Rows, r.Files, r.Partitions, r.Bytes, r.Instant, len(r.Faults))
+	_, err := fmt.Fprintf(out, "%d rows in %d files and %d logs of %d partitions, %d bytes, last commit %s: %d errors, %d warnings\n",
+		r.Rows, r.Files, r.Logs, r.Partitions, r.Bytes, r.Instant, r.Errors, r.Warnings)
 	return err
 }

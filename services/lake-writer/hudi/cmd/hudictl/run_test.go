@@ -51,8 +51,8 @@ func TestCommands(t *testing.T) {
 		{"rows DIR --as-of 20261123045611705", 70, ""},
 		{"rows DIR --columns event_id,tags --partitions dt=2026-01-01/hr=02/", 3, `{"event_id":"e`},
 		{"show commit DIR 20261123045630340", 0, `"operationType": "UPSERT"`},
-		{"verify DIR", 1, "63 rows in 8 files of 4 partitions"},
-		{"verify DIR --output json", 1, `"faults":[]`},
+		{"verify DIR", 2, "63 rows in 8 files and 0 logs of 4 partitions"},
+		{"verify DIR --output json", 1, `"findings":[]`},
 		{"--help", 0, "usage:"},
 	} {
 		t.Run(tc.args, func(t *testing.T) {
@@ -119,7 +119,7 @@ func TestVerifyExitsWithAFaultALine(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, stdout, _ := hudictl(t, "verify", dir)
-	if want := "fault: dt=2026-01-01/hr=03/.hoodie_partition_metadata: is missing"; code != exitFailure || !strings.HasPrefix(stdout, want) {
+	if want := "error partition-metafile: dt=2026-01-01/hr=03/.hoodie_partition_metadata: is missing"; code != exitFailure || !strings.HasPrefix(stdout, want) {
 		t.Errorf("exit %d: %s", code, stdout)
 	}
 	if code, stdout, _ := hudictl(t, "verify", dir, "--output", "json"); code != exitFailure || !json.Valid([]byte(stdout)) {
