@@ -1,4 +1,3 @@
-// Command hudictl looks into a Hudi table: its timeline, a commit, its rows, and whether it is whole. It changes nothing.
 package main
 
 import (

@@ -8,37 +8,15 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
-	"text/tabwriter"
-	"time"
-
-	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi"
-	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/inspect"
-	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
-	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
 )
 
-const usage = `usage:
-  hudictl timeline PATH [--output text|json]
-      the active timeline; json: an instant a line
-  hudictl show commit PATH INSTANT
-      the metadata of a completed write, as JSON
-  hudictl rows PATH [--query snapshot|read-optimized|incremental] [--from INSTANT] [--as-of INSTANT]
-               [--columns a,b] [--partitions prefix,prefix] [--output json]
-      the rows, one JSON object a line
-  hudictl verify PATH [--output text|json]
-      checks the table; a line for each fault
-
-PATH is the table's folder, the one that holds .hoodie.
-exit status: 0 done, 1 the table is wrong or cannot be read, 2 wrong usage
-`
-
+// Exit codes.
 const (
-	exitOK = iota
-	exitFailure
-	exitUsage
+	exitOK       = iota
+	exitFindings // verify found errors
+	exitUsage    // the command line is wrong; nothing was done
+	exitError    // it could not be done
 )
 
 // usageError is the caller's mistake.
@@ -46,8 +24,54 @@ type usageError struct{ reason string }
 
 func (e *usageError) Error() string { return e.reason }
 
-// errFaults: verify found faults, and has printed them.
-var errFaults = errors.New("the table has faults")
+// errFindings: verify found errors, and has printed them.
+var errFindings = errors.New("the table has errors")
+
+// command is one verb of the program.
+type command struct {
+	name  string // one word or two
+	args  string // the positional arguments; those in brackets may be left out
+	about string // one line
+	// outputs are the values of --output, the default first.
+	outputs []string
+	// define makes the flags, and returns what runs after they were parsed.
+	define func(*flag.FlagSet) func(context.Context, *session) error
+}
+
+// session is one run of a command.
+type session struct {
+	out    *bufio.Writer
+	output string   // a value of the command's outputs
+	args   []string // the positional arguments; those left out are missing
+}
+
+// arg is the positional argument at an index, "" when it was left out.
+func (s *session) arg(i int) string {
+	if i < len(s.args) {
+		return s.args[i]
+	}
+	return ""
+}
+
+// print writes a value as JSON, or else what text writes.
+func (s *session) print(value any, text func(w io.Writer) error) error {
+	if s.output != "json" {
+		return text(s.out)
+	}
+	enc := json.NewEncoder(s.out)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(value)
+}
+
+// commands are all verbs, in the order of the usage text.
+func commands() []command {
+	return []command{
+		timelineCommand(), showInstantCommand(), showLogCommand(), slicesCommand(), verifyCommand(), diffCommand(), rowsCommand(),
+		createCommand(), compactCommand(), cleanCommand(), archiveCommand(),
+		savepointCreateCommand(), savepointDeleteCommand(), savepointListCommand(), rollbackCommand(),
+	}
+}
 
 // run is the program without its process.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -59,48 +83,73 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(stdout, usage)
-		return exitOK
-	case errors.Is(err, errFaults):
-		return exitFailure
+	case errors.Is(err, errFindings):
+		return exitFindings
 	}
 	fmt.Fprintln(stderr, "hudictl:", err)
 	if _, wrong := errors.AsType[*usageError](err); wrong {
-		fmt.Fprint(stderr, usage)
+		fmt.Fprintln(stderr, `"hudictl help" lists the commands, "hudictl help COMMAND" a command's flags`)
 		return exitUsage
 	}
-	return exitFailure
+	return exitError
 }
 
 func dispatch(ctx context.Context, args []string, out *bufio.Writer) error {
 	if len(args) == 0 {
 		return &usageError{"no command"}
 	}
-	command, args := args[0], args[1:]
-	if command == "show" && len(args) > 0 && args[0] == "commit" {
-		command, args = "show commit", args[1:]
+	switch args[0] {
+	case "help", "-h", "-help", "--help":
+		return help(out, args[1:])
 	}
-	switch command {
-	case "timeline":
-		return timelineCommand(ctx, args, out)
-	case "show commit":
-		return showCommand(ctx, args, out)
-	case "rows":
-		return rowsCommand(ctx, args, out)
-	case "verify":
-		return verifyCommand(ctx, args, out)
-	case "help", "-h", "--help":
-		return flag.ErrHelp
-	default:
-		return &usageError{fmt.Sprintf("no command %q", command)}
+	c, rest, ok := find(args)
+	if !ok {
+		return &usageError{fmt.Sprintf("no command %q", strings.Join(args[:min(2, len(args))], " "))}
 	}
+	flags, start := c.flags()
+	output := flags.Lookup("output").Value
+	s := &session{out: out}
+	var err error
+	if s.args, err = parse(flags, rest); errors.Is(err, flag.ErrHelp) {
+		return help(out, []string{c.name})
+	}
+	if err != nil {
+		return err
+	}
+	most := len(strings.Fields(c.args))
+	if least := most - strings.Count(c.args, "["); len(s.args) < least || len(s.args) > most {
+		return &usageError{fmt.Sprintf("%s takes the arguments %s: there are %d", c.name, c.args, len(s.args))}
+	}
+	s.output = output.String()
+	for _, allowed := range c.outputs {
+		if s.output == allowed {
+			return start(ctx, s)
+		}
+	}
+	return &usageError{fmt.Sprintf("%s has no output %q", c.name, s.output)}
 }
 
-// parse takes flags before, between and behind the positional arguments, of which there must be so many.
-func parse(flags *flag.FlagSet, args []string, positional int) ([]string, error) {
+// find takes the command off the arguments.
+func find(args []string) (c command, rest []string, ok bool) {
+	for _, c := range commands() {
+		words := strings.Fields(c.name)
+		if len(args) >= len(words) && strings.Join(args[:len(words)], " ") == c.name {
+			return c, args[len(words):], true
+		}
+	}
+	return command{}, nil, false
+}
+
+// flags makes the command's flags, those that all commands have among them.
+func (c command) flags() (*flag.FlagSet, func(context.Context, *session) error) {
+	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	var found []string
+	flags.String("output", c.outputs[0], strings.Join(c.outputs, " or "))
+	return flags, c.define(flags)
+}
+
+// parse takes flags before, between and behind the positional arguments.
+func parse(flags *flag.FlagSet, args []string) (positional []string, err error) {
 	for len(args) > 0 {
 		if err := flags.Parse(args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
@@ -109,219 +158,33 @@ func parse(flags *flag.FlagSet, args []string, positional int) ([]string, error)
 			return nil, &usageError{err.Error()}
 		}
 		if args = flags.Args(); len(args) > 0 {
-			found, args = append(found, args[0]), args[1:]
+			positional, args = append(positional, args[0]), args[1:]
 		}
 	}
-	if len(found) != positional {
-		return nil, &usageError{fmt.Sprintf("%d arguments, want %d", len(found), positional)}
-	}
-	return found, nil
+	return positional, nil
 }
 
-// openStore opens a table's folder. Nothing is made: a folder without a table is a mistake.
-func openStore(path string) (storage.Store, error) {
-	if strings.Contains(path, "://") {
-		return nil, &usageError{fmt.Sprintf("%s: only local folders can be read yet", path)}
-	}
-	if _, err := os.Stat(filepath.Join(path, ".hoodie")); err != nil {
-		return nil, fmt.Errorf("open table: %w", err)
-	}
-	return storage.NewDir(path)
-}
-
-func openTable(ctx context.Context, path string) (*hudi.Table, error) {
-	store, err := openStore(path)
-	if err != nil {
-		return nil, err
-	}
-	return hudi.Open(ctx, store)
-}
-
-func outputFlag(flags *flag.FlagSet, standard string) *string {
-	return flags.String("output", standard, "text or json")
-}
-
-func checkOutput(output string, allowed ...string) error {
-	for _, a := range allowed {
-		if a == output {
-			return nil
+// help lists the commands, or the flags of one.
+func help(out io.Writer, args []string) error {
+	if len(args) > 0 {
+		c, _, ok := find(args)
+		if !ok {
+			return &usageError{fmt.Sprintf("no command %q", strings.Join(args, " "))}
 		}
-	}
-	return &usageError{fmt.Sprintf("output %q", output)}
-}
-
-func timelineCommand(ctx context.Context, args []string, out io.Writer) error {
-	flags := flag.NewFlagSet("timeline", flag.ContinueOnError)
-	output := outputFlag(flags, "text")
-	found, err := parse(flags, args, 1)
-	if err == nil {
-		err = checkOutput(*output, "text", "json")
-	}
-	if err != nil {
-		return err
-	}
-	table, err := openTable(ctx, found[0])
-	if err != nil {
-		return err
-	}
-	instants, err := inspect.Timeline(ctx, table)
-	if err != nil {
-		return err
-	}
-	if *output == "json" {
-		return writeLines(out, instants)
-	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "INSTANT\tACTION\tSTATE\tFILES\tINSERTS\tBYTES\tCOMMIT ID")
-	for _, i := range instants {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", i.Instant, i.Action, i.State, i.Files, i.Inserts, i.Bytes, i.CommitID)
-	}
-	return w.Flush()
-}
-
-func writeLines[T any](out io.Writer, values []T) error {
-	enc := json.NewEncoder(out)
-	for _, v := range values {
-		if err := enc.Encode(v); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func showCommand(ctx context.Context, args []string, out io.Writer) error {
-	flags := flag.NewFlagSet("show commit", flag.ContinueOnError)
-	output := outputFlag(flags, "json")
-	found, err := parse(flags, args, 2)
-	if err == nil {
-		err = checkOutput(*output, "json")
-	}
-	if err != nil {
-		return err
-	}
-	instant, err := instantOf(found[1])
-	if err != nil {
-		return err
-	}
-	table, err := openTable(ctx, found[0])
-	if err != nil {
-		return err
-	}
-	commit, err := inspect.ShowCommit(ctx, table, instant)
-	if err != nil {
-		return err
-	}
-	enc := json.NewEncoder(out)
-	enc.SetIndent("", "  ")
-	return enc.Encode(commit)
-}
-
-// instantOf reads an instant. Zeros stand for "before everything", as in Hudi's own tools.
-func instantOf(text string) (timeline.Instant, error) {
-	if strings.Trim(text, "0") == "" {
-		return "", nil
-	}
-	i, err := timeline.ParseInstant(text)
-	if err != nil {
-		return "", &usageError{err.Error()}
-	}
-	return i, nil
-}
-
-var queryTypes = map[string]hudi.QueryType{"snapshot": hudi.Snapshot, "read-optimized": hudi.ReadOptimized, "incremental": hudi.Incremental}
-
-func rowsCommand(ctx context.Context, args []string, out *bufio.Writer) error {
-	flags := flag.NewFlagSet("rows", flag.ContinueOnError)
-	output := outputFlag(flags, "json")
-	query := flags.String("query", "snapshot", "snapshot, read-optimized or incremental")
-	from := flags.String("from", "", "incremental: rows of commits after this instant")
-	asOf := flags.String("as-of", "", "the table as of this instant")
-	columns := flags.String("columns", "", "names, separated by commas")
-	partitions := flags.String("partitions", "", "path prefixes, separated by commas")
-	found, err := parse(flags, args, 1)
-	if err == nil {
-		err = checkOutput(*output, "json")
-	}
-	if err != nil {
-		return err
-	}
-	q := hudi.Query{Columns: listOf(*columns), Partitions: listOf(*partitions)}
-	var known bool
-	if q.Type, known = queryTypes[*query]; !known {
-		return &usageError{fmt.Sprintf("query %q", *query)}
-	}
-	if q.From, err = instantOf(*from); err != nil {
-		return err
-	}
-	if q.AsOf, err = instantOf(*asOf); err != nil {
-		return err
-	}
-	if q.From != "" && q.Type != hudi.Incremental {
-		return &usageError{"--from goes with --query incremental"}
-	}
-	table, err := openTable(ctx, found[0])
-	if err != nil {
-		return err
-	}
-	for row, err := range table.Scan(ctx, q) {
-		if err != nil {
-			return err
-		}
-		line, err := row.MarshalJSON()
-		if err != nil {
-			return err
-		}
-		if _, err := out.Write(append(line, '\n')); err != nil { // a closed pipe ends it
-			return err
-		}
-	}
-	return nil
-}
-
-func listOf(text string) []string {
-	if text == "" {
+		fmt.Fprintf(out, "hudictl %s %s\n%s\n\n", c.name, c.args, c.about)
+		flags, _ := c.flags()
+		flags.SetOutput(out)
+		flags.PrintDefaults()
 		return nil
 	}
-	return strings.Split(text, ",")
-}
-
-func verifyCommand(ctx context.Context, args []string, out io.Writer) error {
-	flags := flag.NewFlagSet("verify", flag.ContinueOnError)
-	output := outputFlag(flags, "text")
-	found, err := parse(flags, args, 1)
-	if err == nil {
-		err = checkOutput(*output, "text", "json")
+	fmt.Fprintln(out, "usage: hudictl COMMAND ARGUMENTS [FLAGS]")
+	fmt.Fprintln(out)
+	for _, c := range commands() {
+		fmt.Fprintf(out, "  %-42s %s\n", c.name+" "+c.args, c.about)
 	}
-	if err != nil {
-		return err
-	}
-	store, err := openStore(found[0])
-	if err != nil {
-		return err
-	}
-	report, err := inspect.Verify(ctx, store, inspect.Options{Now: time.Now()})
-	if err != nil {
-		return err
-	}
-	if *output == "json" {
-		err = json.NewEncoder(out).Encode(report)
-	} else {
-		err = writeReport(out, report)
-	}
-	if err == nil && report.Errors > 0 {
-		err = errFaults
-	}
-	return err
-}
-
-func writeReport(out io.Writer, r *inspect.Report) error {
-	for _, f := range r.Findings {
-		fmt.Fprintln(out, f)
-	}
-	for _, text := range r.NotChecked {
-		fmt.Fprintln(out, "not checked:", text)
-	}
-	_, err := fmt.Fprintf(out, "%d rows in %d files and %d logs of %d partitions, %d bytes, last commit %s: %d errors, %d warnings\n",
-		r.Rows, r.Files, r.Logs, r.Partitions, r.Bytes, r.Instant, r.Errors, r.Warnings)
+	_, err := fmt.Fprint(out, `
+PATH is the table's folder, the one that holds .hoodie. "hudictl help COMMAND" lists a command's flags.
+exit status: 0 done, 1 verify found errors, 2 wrong usage, 3 it could not be done
+`)
 	return err
 }
