@@ -34,10 +34,10 @@ func servicesTable(t *testing.T, n int) (*storage.Mem, []timeline.Instant) {
 }
 
 // servicesMergeTable is a merge-on-read table of 8 commits that was compacted before the sixth. It returns the instants of all commits.
-func servicesMergeTable(t *testing.T) (*storage.Mem, []timeline.Instant) {
+func servicesMergeTable(t *testing.T, cfg TableConfig) (*storage.Mem, []timeline.Instant) {
 	t.Helper()
 	store := storage.NewMem()
-	table, err := Create(t.Context(), store, protoMergeConfig(), protoOptions()...)
+	table, err := Create(t.Context(), store, cfg, protoOptions()...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -330,7 +330,7 @@ func (r *undoRun) complete(ctx context.Context, plan *meta.RestorePlan, done map
 	if err != nil {
 		return err
 	}
-	_, err = r.w.table.store.Put(ctx, r.entry.In(timeline.Completed).Key(), data, storage.Condition{IfAbsent: true})
+	_, err = r.w.table.store.Put(ctx, r.entry.Finished().Key(), data, storage.Condition{IfAbsent: true})
 	if err != nil && storage.Classify(err) != storage.Precondition { // another execution of the same plan may have ended first
 		return fmt.Errorf("complete: %w", err)
 	}

@@ -38,7 +38,8 @@ func undoCases(t *testing.T) map[string]undoCase {
 	if _, err := w.Clean(t.Context(), CleanOptions{Retain: 2}); err != nil {
 		t.Fatal(err)
 	}
-	mor, morInstants := servicesMergeTable(t) // compacted before the sixth of eight commits, so its index is 6
+	mor, morInstants := servicesMergeTable(t, protoMergeConfig()) // compacted before the sixth of eight commits, so its index is 6
+	mor9, mor9Instants := servicesMergeTable(t, version9(protoMergeConfig()))
 	rollback := func(newest timeline.Instant) func(context.Context, *Writer) (*RestoreResult, error) {
 		return func(ctx context.Context, w *Writer) (*RestoreResult, error) { return w.Rollback(ctx, newest) }
 	}
@@ -52,6 +53,8 @@ func undoCases(t *testing.T) map[string]undoCase {
 		"restore, merge on read":  {mor, morInstants, 5, 10, protoMergeConfig(), restore(morInstants[5]), timeline.Restore, stride(3)},
 		"rollback, copy on write": {cow, cowInstants, 4, 8, protoConfig, rollback(cowInstants[5]), timeline.Rollback, stride(2)},
 		"rollback, merge on read": {mor, morInstants, 8, 14, protoMergeConfig(), rollback(morInstants[9]), timeline.Rollback, stride(5)},
+		"restore, version 9":      {mor9, mor9Instants, 5, 10, version9(protoMergeConfig()), restore(mor9Instants[5]), timeline.Restore, stride(7)},
+		"rollback, version 9":     {mor9, mor9Instants, 8, 14, version9(protoMergeConfig()), rollback(mor9Instants[9]), timeline.Rollback, stride(9)},
 	}
 }
 

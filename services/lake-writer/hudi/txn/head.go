@@ -208,7 +208,7 @@ func (h Head) Follow(commitID, writeID string, now time.Time) Head {
 // says: the undone commits did happen.
 func (h Head) Back(to timeline.Entry, undo Undo, undone []timeline.Instant, commitID, writeID string) Head {
 	next := h.Follow(commitID, writeID, h.CompletedAt)
-	next.Instant, next.Action, next.Undo = to.Instant, to.Action, &undo
+	next.Instant, next.Completion, next.Action, next.Undo = to.Instant, to.Completion, to.Action, &undo
 	next.Offsets, next.Watermark = nil, time.Time{}
 	all := slices.Concat(h.Undone, undone)
 	slices.Sort(all)
