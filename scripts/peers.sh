@@ -6,7 +6,7 @@ usage() {
   cat <<'TXT'
 Usage: scripts/peers.sh [--print-dir] [PEER ...]
 
-Installs PEERs (default: all) into $PLAYHEAD_CACHE/peers (default ~/.cache/playhead/peers) once per version.
+Installs PEERs (default: all but duckdb) into $PLAYHEAD_CACHE/peers (default ~/.cache/playhead/peers) once per version.
 Prints nothing on success but one line per peer; says what is missing and exits 1 when it cannot.
 
 Peers:
@@ -15,6 +15,7 @@ Peers:
   versitygw  versitygw v1.8.0, an S3 server, built from source  needs go
   spark      PySpark 3.5.7 with Hudi bundles 0.15.0, 1.1.1, 1.2.0   needs java 17, mvn, python3 with venv
   hudi-rs    hudi-rs 0.5.0 (Python wheel)                    needs python3 with venv
+  duckdb     DuckDB 1.4.5 (Python wheel), for bench.sh hudi  needs python3 with venv
 TXT
 }
 
@@ -26,6 +27,7 @@ versitygw_version=v1.8.0
 spark_version=3.5.7
 hudi_bundles=(0.15.0 1.1.1 1.2.0)
 hudi_rs_version=0.5.0
+duckdb_version=1.4.5
 
 need() {
   local tool=$1 why=$2
@@ -113,12 +115,21 @@ install_hudi_rs() {
   finish hudi-rs $hudi_rs_version
 }
 
+install_duckdb() {
+  done_already duckdb $duckdb_version && return
+  need python3 "DuckDB"
+  fresh duckdb
+  python3 -m venv "$peers/duckdb/venv"
+  "$peers/duckdb/venv/bin/pip" install -q --disable-pip-version-check duckdb==$duckdb_version
+  finish duckdb $duckdb_version
+}
+
 wanted=()
 for arg in "$@"; do
   case $arg in
     -h | --help) usage; exit 0 ;;
     --print-dir) echo "$peers"; exit 0 ;;
-    kafka | apicurio | versitygw | spark | hudi-rs) wanted+=("$arg") ;;
+    kafka | apicurio | versitygw | spark | hudi-rs | duckdb) wanted+=("$arg") ;;
     *) echo "peers: unknown peer $arg" >&2; usage >&2; exit 2 ;;
   esac
 done

@@ -1,5 +1,5 @@
 // Command bench measures the services as processes on the embedded stack: events a second, CPU time and allocations per acked event of each
-// stage and of the whole, all in one run. It prints a figure only after the ledger has passed.
+// stage and of the whole, all in one run. It prints a figure only after the ledger has passed. "bench hudi" measures the Hudi library alone.
 package main
 
 import (
@@ -29,6 +29,9 @@ func main() {
 		if ran, err := stack.RunRole(); ran {
 			return err
 		}
+		if len(args) > 0 && args[0] == "hudi" {
+			return runHudi(ctx, args[1:], stdout, stderr)
+		}
 		return run(ctx, args, stdout, stderr)
 	})
 }
@@ -48,6 +51,7 @@ type settings struct {
 }
 
 const usage = `Usage: bench [options] [STAGE] ...
+       bench hudi [options] [MEASURE] ...   (see bench hudi --help)
 
 Runs the three services as processes on the embedded broker, registry and object store, sends events through WebSocket clients, waits until
 all are committed, and checks the ledger. Only then it prints a line for each stage: %s (default: all).

@@ -1,7 +1,9 @@
 package basefile
 
 import (
+	"bytes"
 	"io"
+	"os"
 	"runtime"
 	"syscall"
 	"testing"
@@ -146,31 +148,15 @@ func cpuTime(b *testing.B) time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
+// benchFileVariable names a file to write, by our encoder, of BenchmarkWriters' rows: scripts/bench.sh gives it to other engines.
+const benchFileVariable = "PLAYHEAD_BENCH_FILE"
+
 // BenchmarkWriters writes files of 100,000 events, 32 columns, zstd level 1, from Avro bytes, by our encoder and by parquet-go's
 // column writers, both fresh for each file and reused. All of them shred, and build the bloom filter.
 func BenchmarkWriters(b *testing.B) {
 	records := inventEventsOf(b, wideSchema, benchEvents)
 	cfg := eventConfig()
 	cfg.TableSchema, cfg.WriterSchemas = wideSchema, []string{wideSchema}
-	run := func(name string, write func(io.Writer)) {
-		b.Run(name, func(b *testing.B) {
-			var before, after runtime.MemStats
-			write(io.Discard)
-			runtime.ReadMemStats(&before)
-			out := &countingWriter{to: io.Discard}
-			used := cpuTime(b)
-			for b.Loop() {
-				write(out)
-			}
-			used = cpuTime(b) - used
-			runtime.ReadMemStats(&after)
-			events := float64(b.N * benchEvents)
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/events, "ns/event")
-			b.ReportMetric(float64(used.Nanoseconds())/events, "cpu-ns/event")
-			b.ReportMetric(float64(after.Mallocs-before.Mallocs)/events, "allocs/event")
-			b.ReportMetric(float64(out.n)/events, "fileB/event")
-		})
-	}
 	own := func(w *Writer) {
 		for _, rec := range records {
 			if err := w.Append(rec); err != nil {
@@ -185,25 +171,42 @@ func BenchmarkWriters(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	if name := os.Getenv(benchFileVariable); name != "" {
+		var file bytes.Buffer
+		if err := reused.Reset(&file, cfg); err != nil {
+			b.Fatal(err)
+		}
+		own(reused)
+		if err := os.WriteFile(name, file.Bytes(), 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
 	theirs := newColumnWise(b, cfg)
 	if n := len(theirs.file.ColumnWriters()); n != 32 {
 		b.Fatalf("%d columns", n)
 	}
-	run("own", func(out io.Writer) {
-		w, err := NewWriter(out, cfg)
-		if err != nil {
-			b.Fatal(err)
-		}
-		own(w)
-	})
-	run("parquet-go", func(out io.Writer) { newColumnWise(b, cfg).write(b, out, records) })
-	run("own reused", func(out io.Writer) {
-		if err := reused.Reset(out, cfg); err != nil {
-			b.Fatal(err)
-		}
-		own(reused)
-	})
-	run("parquet-go reused", func(out io.Writer) { theirs.write(b, out, records) })
+	for _, w := range []struct {
+		name  string
+		write func(io.Writer)
+	}{
+		{"own", func(out io.Writer) {
+			w, err := NewWriter(out, cfg)
+			if err != nil {
+				b.Fatal(err)
+			}
+			own(w)
+		}},
+		{"parquet-go", func(out io.Writer) { newColumnWise(b, cfg).write(b, out, records) }},
+		{"own reused", func(out io.Writer) {
+			if err := reused.Reset(out, cfg); err != nil {
+				b.Fatal(err)
+			}
+			own(reused)
+		}},
+		{"parquet-go reused", func(out io.Writer) { theirs.write(b, out, records) }},
+	} {
+		b.Run(w.name, func(b *testing.B) { benchWriter(b, w.write) })
+	}
 	b.Run("bloom alone", func(b *testing.B) {
 		used := cpuTime(b)
 		for b.Loop() {
@@ -212,4 +215,28 @@ func BenchmarkWriters(b *testing.B) {
 		b.ReportMetric(float64((cpuTime(b)-used).Nanoseconds())/float64(b.N*benchEvents), "cpu-ns/event")
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*benchEvents), "ns/event")
 	})
+}
+
+// benchWriter measures the writing of a file, whose rows it counts first.
+func benchWriter(b *testing.B, write func(io.Writer)) {
+	var file bytes.Buffer
+	write(&file)
+	if f, err := parquet.OpenFile(bytes.NewReader(file.Bytes()), int64(file.Len())); err != nil || f.NumRows() != benchEvents {
+		b.Fatalf("file has not %d rows: %v", benchEvents, err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	out := &countingWriter{to: io.Discard}
+	used := cpuTime(b)
+	for b.Loop() {
+		write(out)
+	}
+	used = cpuTime(b) - used
+	runtime.ReadMemStats(&after)
+	events := float64(b.N * benchEvents)
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/events, "ns/event")
+	b.ReportMetric(float64(used.Nanoseconds())/events, "cpu-ns/event")
+	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/events, "allocs/event")
+	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/events, "B/event")
+	b.ReportMetric(float64(out.n)/events, "fileB/event")
 }

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
+)
+
+const (
+	tableBuckets = 4
+	smallRows    = 100 // of a small commit
+	smallCommits = 20  // of a round
+)
+
+// benchTable is a table with its only writer.
+type benchTable struct {
+	table  *hudi.Table
+	writer *hudi.Writer
+	next   int64 // offset
+}
+
+func createTable(ctx context.Context, store storage.Store, kind hudi.TableType) (*benchTable, error) {
+	table, err := hudi.Create(ctx, store, hudi.TableConfig{
+		Database: "lake", Name: "bench", Type: kind, RecordKeyFields: []string{"session_id", "event_id"}, PartitionFields: []string{"day"},
+		OrderingField: "event_time", Buckets: tableBuckets, BucketField: "session_id", Schema: benchSchema,
+	})
+	if err != nil {
+		return nil, err
+	}
+	writer, err := table.Acquire(ctx, "bench")
+	return &benchTable{table: table, writer: writer}, err
+}
+
+// commit upserts events of numbers, in a version, and checks how many rows were written.
+func (t *benchTable) commit(ctx context.Context, groups []hudi.Group) error {
+	records := int64(0)
+	for _, g := range groups {
+		records += int64(len(g.Records))
+	}
+	result, err := t.writer.Commit(ctx, hudi.CommitRequest{
+		Operation: hudi.Upsert, WriterSchemas: []string{benchSchema}, Groups: groups,
+		Progress: hudi.Progress{"bench": {0: {From: t.next, Next: t.next + records}}},
+	})
+	if err != nil {
+		return err
+	}
+	t.next += records
+	if n := result.Rows + result.Updated; n != records || !result.Projected {
+		return fmt.Errorf("commit of %d records wrote %d", records, n)
+	}
+	return nil
+}
+
+// count reads the whole table, all columns.
+func (t *benchTable) count(ctx context.Context) (rows int, err error) {
+	for _, err := range t.table.Scan(ctx, hudi.Query{}) {
+		if err != nil {
+			return 0, err
+		}
+		rows++
+	}
+	return rows, nil
+}
+
+// commit measures commits of a few rows to every bucket of a partition, on local files.
+func (l *library) commit(ctx context.Context) error {
+	l.printf("\ncommit: %d rows to %d file groups, on local files; per commit", smallRows, tableBuckets)
+	for _, kind := range []hudi.TableType{hudi.MergeOnRead, hudi.CopyOnWrite} {
+		s, err := l.smallCommits(ctx, kind)
+		if err != nil {
+			return fmt.Errorf("%s: %w", kind, err)
+		}
+		l.printf("%-28s %10.2f cpu ms %10.0f allocs   (target 10 ms and the rows')", kind, median(s.cpu)/1e6, median(s.allocs))
+	}
+	return nil
+}
+
+func (l *library) smallCommits(ctx context.Context, kind hudi.TableType) (*series, error) {
+	store, err := storage.NewDir(filepath.Join(l.dir, "commit-"+string(kind)))
+	if err != nil {
+		return nil, err
+	}
+	t, err := createTable(ctx, store, kind)
+	if err != nil {
+		return nil, err
+	}
+	rows, s := 0, new(series)
+	for range l.rounds {
+		work := make([][]hudi.Group, smallCommits)
+		for i := range work {
+			work[i] = inventGroups(tableBuckets, rows, rows+smallRows, 0)
+			rows += smallRows
+		}
+		c, err := spend(func() error {
+			for _, groups := range work {
+				if err := t.commit(ctx, groups); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		s.add(c, smallCommits)
+	}
+	if n, err := t.count(ctx); err != nil || n != rows {
+		return nil, fmt.Errorf("table of %d rows, want %d: %w", n, rows, err)
+	}
+	return s, nil
+}
+
+// snapshot compares reading a table whole: one with base files alone, and one with logs that replace a fifth of the rows.
+func (l *library) snapshot(ctx context.Context) error {
+	for _, kind := range []hudi.TableType{hudi.CopyOnWrite, hudi.MergeOnRead} {
+		dir := filepath.Join(l.dir, "snapshot-"+string(kind))
+		store, err := storage.NewDir(dir)
+		if err != nil {
+			return err
+		}
+		t, err := createTable(ctx, store, kind)
+		if err != nil {
+			return err
+		}
+		if err := t.commit(ctx, inventGroups(tableBuckets, 0, l.rows, 0)); err != nil {
+			return err
+		}
+		if kind == hudi.MergeOnRead {
+			if err := t.commit(ctx, inventGroups(tableBuckets, 0, l.rows/5, 1)); err != nil {
+				return err
+			}
+		}
+		if err := l.compareSnapshots(ctx, t, dir, kind); err != nil {
+			return fmt.Errorf("%s: %w", kind, err)
+		}
+	}
+	return nil
+}
+
+func (l *library) compareSnapshots(ctx context.Context, t *benchTable, dir string, kind hudi.TableType) (err error) {
+	rust, missing := l.startPeer(ctx, "hudi-rs", "hudi_rs_snapshot.py", dir)
+	if missing != nil && !errors.Is(missing, errNoPeer) {
+		return missing
+	}
+	if missing == nil {
+		defer func() { err = errors.Join(err, rust.stop()) }()
+	}
+	var s series
+	var theirs []float64
+	for range l.rounds {
+		c, err := spend(func() error {
+			n, err := t.count(ctx)
+			if err == nil && n != l.rows {
+				err = fmt.Errorf("%d rows, want %d", n, l.rows)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		s.add(c, l.rows)
+		if missing != nil {
+			continue
+		}
+		a, err := rust.work(l.rows)
+		if err != nil {
+			return fmt.Errorf("hudi-rs: %w", err)
+		}
+		theirs = append(theirs, float64(a.CPU)/float64(l.rows))
+	}
+	l.printf("\nsnapshot: %s of %d rows, all columns", kind, l.rows)
+	l.printf("%-28s %10.0f rows a CPU-second %8.2f allocs a row", "this library, rows", 1e9/median(s.cpu), median(s.allocs))
+	if missing != nil {
+		l.printf("%-28s not measured: %v", "hudi-rs", missing)
+		return nil
+	}
+	l.printf("%-28s %10.0f rows a CPU-second   ours is %.2f times as fast", "hudi-rs "+rust.version+", Arrow", 1e9/median(theirs), ratio(theirs, s.cpu))
+	return nil
+}
+
+// archive makes a table of many commits, a twentieth of rows of them, with compaction, cleaning and archiving now and then, and watches whether
+// a commit's time, the memory and the cost of opening stay.
+func (l *library) archive(ctx context.Context) error {
+	dir, err := storage.NewDir(filepath.Join(l.dir, "archive"))
+	if err != nil {
+		return err
+	}
+	store := &countingStore{Store: dir}
+	t, err := createTable(ctx, store, hudi.MergeOnRead)
+	if err != nil {
+		return err
+	}
+	commits := l.rows / 20
+	step := max(commits/10, 100)
+	l.printf("\narchive: %d commits of 20 upserts over 1000 keys, compaction, clean and archive each 25", commits)
+	l.printf("%10s %14s %14s %12s %14s %14s", "commits", "commit cpu ms", "service cpu ms", "heap KiB", "open listings", "open reads")
+	var commitCPU, serviceCPU []float64
+	for n := 1; n <= commits; n++ {
+		c, err := spend(func() error { return t.commit(ctx, inventGroups(tableBuckets, n*20%1000, n*20%1000+20, n)) })
+		if err != nil {
+			return fmt.Errorf("commit %d: %w", n, err)
+		}
+		commitCPU = append(commitCPU, float64(c.cpu)/1e6)
+		if n%25 == 0 {
+			c, err := spend(func() error { return t.service(ctx) })
+			if err != nil {
+				return fmt.Errorf("after commit %d: %w", n, err)
+			}
+			serviceCPU = append(serviceCPU, float64(c.cpu)/1e6)
+		}
+		if n != 100 && n%step != 0 {
+			continue
+		}
+		opened, err := store.opening(ctx)
+		if err != nil {
+			return err
+		}
+		l.printf("%10d %14.2f %14.2f %12d %14d %14d", n, median(commitCPU), median(serviceCPU), liveHeap()/1024, opened.lists, opened.reads)
+		commitCPU, serviceCPU = nil, nil
+	}
+	if n, err := t.count(ctx); err != nil || n != 1000 {
+		return fmt.Errorf("table of %d rows, want 1000: %w", n, err)
+	}
+	return nil
+}
+
+// service is what keeps a table small.
+func (t *benchTable) service(ctx context.Context) error {
+	if _, err := t.writer.Compact(ctx, hudi.CompactOptions{}); err != nil {
+		return fmt.Errorf("compact: %w", err)
+	}
+	if _, err := t.writer.Clean(ctx, hudi.CleanOptions{Policy: hudi.CleanByCommits, Retain: 10}); err != nil {
+		return fmt.Errorf("clean: %w", err)
+	}
+	if _, err := t.writer.Archive(ctx, hudi.ArchiveOptions{KeepMin: 20, KeepMax: 30}); err != nil {
+		return fmt.Errorf("archive: %w", err)
+	}
+	return nil
+}
