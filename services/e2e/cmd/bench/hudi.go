@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"syscall"
@@ -24,6 +25,8 @@ type library struct {
 	dir    string // temporary
 	out    io.Writer
 	stderr io.Writer
+
+	profile string // file for a CPU profile; "" for none
 }
 
 type measure struct {
@@ -65,6 +68,7 @@ func parseHudi(args []string, stderr io.Writer) (*library, []measure, error) {
 	}
 	flags.IntVar(&l.rounds, "rounds", 5, "rounds of each measure")
 	flags.IntVar(&l.rows, "rows", 200_000, "rows of files and tables; log records of a compaction are five times, commits of archive a twentieth of it")
+	flags.StringVar(&l.profile, "cpuprofile", "", "write a CPU profile of this process (not of file's) to a file")
 	var wanted []measure
 	take := func(name string) error {
 		i := slices.IndexFunc(measures, func(m measure) bool { return m.name == name })
@@ -97,7 +101,7 @@ func parseHudi(args []string, stderr io.Writer) (*library, []measure, error) {
 	return l, wanted, nil
 }
 
-func runHudi(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+func runHudi(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	l, wanted, err := parseHudi(args, stderr)
 	if err != nil {
 		return err
@@ -107,6 +111,17 @@ func runHudi(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		return fmt.Errorf("create temporary folder: %w", err)
 	}
 	defer os.RemoveAll(l.dir)
+	if l.profile != "" {
+		f, err := os.Create(l.profile)
+		if err != nil {
+			return fmt.Errorf("create profile: %w", err)
+		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	l.printf("%s, %s/%s, %d cores", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 	for _, m := range wanted {
 		fmt.Fprintf(stderr, "bench: measuring %s\n", m.name)
