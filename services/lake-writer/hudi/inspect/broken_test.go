@@ -102,13 +102,17 @@ func (v victim) rename(from, to timeline.Instant) {
 // recommit changes what the newest commit says.
 func (v victim) recommit(change func(c *meta.Commit)) {
 	v.Helper()
-	key := v.last(timeline.Prefix, "*commit")
+	encode, prefix := meta.Commit.Encode, timeline.Prefix
+	if !strings.Contains(string(v.get(meta.PropertiesKey)), meta.TimelineLayout+"=1") {
+		encode, prefix = meta.Commit.EncodeOCF, timeline.Layout2.Prefix()
+	}
+	key := v.last(prefix, "*commit")
 	c, err := meta.ParseCommit(v.get(key))
 	if err != nil {
 		v.Fatal(err)
 	}
 	change(c)
-	data, err := c.Encode()
+	data, err := encode(*c)
 	if err != nil {
 		v.Fatal(err)
 	}
@@ -179,7 +183,7 @@ var broken = []struct {
 	also []Code
 }{
 	{"wrong bucket hash", cow, func(v victim) {
-		o := ownTableIn(v.T, v.Store, hudi.CopyOnWrite)
+		o := ownTableIn(v.T, v.Store, ownConfig(hudi.CopyOnWrite, hudi.Version6))
 		o.next, o.bucketOf = 3, func(session string) int { return int(session[len(session)-1]) % 2 }
 		o.commit(v.T)
 	}, CodeKeyBucket, nil},
@@ -188,11 +192,14 @@ var broken = []struct {
 		v.edit(meta.PropertiesKey, meta.TableName+"=t", meta.TableName+"=u")
 	}, CodePropertiesChecksum, nil},
 	{"unsigned decimal statistics", cow, unsignedDecimals, CodeDecimalStatistics, nil},
-	{"APPEND markers in version 9", v9, func(v victim) {
-		const instant = "20261123050626285"
-		v.put(meta.MarkerTypeKey(instant), []byte(meta.MarkerType))
-		log := v.last("dt=2026-01-01/hr=01/", ".*_"+instant+".log.*")
-		v.put(meta.MarkerListKey(instant), meta.EncodeMarkers([]meta.Marker{{File: log, Kind: meta.MarkerAppend}}))
+	{"APPEND markers in version 9", own9, func(v victim) {
+		log := v.last("day=", ".*.log.*")
+		l, err := fileslice.ParseLogKey(log)
+		if err != nil {
+			v.Fatal(err)
+		}
+		v.put(meta.MarkerTypeKey(l.Instant), []byte(meta.MarkerType))
+		v.put(meta.MarkerListKey(l.Instant), meta.EncodeMarkers([]meta.Marker{{File: log, Kind: meta.MarkerAppend}}))
 	}, CodeMarkerAppend, []Code{CodeMarkerLeftover}},
 	{"APPEND marker of its own", v9, func(v victim) {
 		const instant = "20261123050626285"
@@ -208,6 +215,26 @@ var broken = []struct {
 		}
 		v.rename(last.Instant, timeline.Next(at, first.Instant))
 	}, CodeTimelineOrder, []Code{CodeFileName, CodeHeadLast}},
+	{"completed before the one before it", own9, func(v victim) {
+		completed := v.keys(timeline.Layout2.Prefix(), "*.deltacommit")
+		e, _ := timeline.Layout2.ParseFileName(path.Base(completed[1]))
+		at, err := e.Completion.Time()
+		if err != nil {
+			v.Fatal(err)
+		}
+		late := e
+		late.Completion = timeline.At(at.Add(time.Hour))
+		v.put(late.Key(), v.get(e.Key()))
+		v.remove(e.Key())
+	}, CodeTimelineOrder, nil},
+	{"log of another commit", own9, func(v victim) {
+		v.recommit(func(c *meta.Commit) { // its logs are those of the commit before, as they are named in version 6
+			earlier := v.keys("day=", ".*.log.*")[0]
+			for _, stats := range c.PartitionToWriteStats {
+				stats[0].Path = &earlier
+			}
+		})
+	}, CodeFileName, nil},
 	{"completed before it began", v9, func(v victim) {
 		const from, to = "20261123050626285_20261123050630613", "20261123050626285_20261123050626280"
 		v.put(".hoodie/timeline/"+to+".deltacommit", v.get(".hoodie/timeline/"+from+".deltacommit"))
@@ -389,6 +416,10 @@ func withMetadata(t *testing.T) storage.Store {
 	return goldentest.Table(t, "testdata/v6-cow-015-meta.zip")
 }
 
+func own9(t *testing.T) storage.Store {
+	return ownTableIn(t, storage.NewMem(), ownConfig(hudi.MergeOnRead, hudi.Version9)).commits(t, 3).Store
+}
+
 func compacted(t *testing.T) storage.Store {
 	table := newOwnTable(t, hudi.MergeOnRead).commits(t, 3)
 	if _, err := table.writer.Compact(t.Context(), hudi.CompactOptions{}); err != nil {
@@ -444,16 +475,29 @@ func unsignedDecimals(v victim) {
 // instantsNow is what the tables' instants are compared with.
 var instantsNow = time.Date(2500, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// TestBrokenWriters: what a broken writer does is caught by its code, and the table that is right has no finding.
+// TestUnbroken: the tables that the broken writers get have no finding before.
+func TestUnbroken(t *testing.T) {
+	t.Parallel()
+	for name, table := range map[string]func(*testing.T) storage.Store{
+		"copy-on-write": cow, "merge-on-read": mor, "version 9": own9, "Spark's version 9": v9, "metadata table": withMetadata,
+		"compacted": compacted, "cleaned": cleaned,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if r := verify(t, table(t), Options{Now: instantsNow}); len(r.Findings) > 0 {
+				t.Errorf("findings %v", r.Findings)
+			}
+		})
+	}
+}
+
+// TestBrokenWriters: what a broken writer does is caught by its code.
 func TestBrokenWriters(t *testing.T) {
 	t.Parallel()
 	for _, tc := range broken {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			store := tc.table(t)
-			if r := verify(t, store, Options{Now: instantsNow}); len(r.Findings) > 0 {
-				t.Fatalf("before: %v", r.Findings)
-			}
 			tc.spoil(victim{t, store})
 			r := verify(t, store, Options{Now: instantsNow})
 			for _, code := range append(tc.also, tc.code) {

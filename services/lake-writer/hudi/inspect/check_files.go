@@ -24,7 +24,9 @@ func (v *verifier) loadListing(ctx context.Context) error {
 	for _, o := range objects {
 		v.sizes[o.Key] = o.Size
 	}
-	v.view = v.latest(objects, v.tl, v.replaced)
+	if v.view, _, err = v.latest(ctx, objects, v.tl, v.replaced); err != nil {
+		return err
+	}
 	for _, key := range v.view.Unnamed {
 		v.fault(CodeFileName, key, "looks like a log file and is not named like one")
 	}

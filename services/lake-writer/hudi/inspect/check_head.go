@@ -4,15 +4,25 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/txn"
 )
 
-// checkHead checks HEAD, the commit point of tables of this library, against the timeline.
+// checkHead checks HEAD, the commit point of tables of this library, against the timeline. It comes last, and looks at the timeline again:
+// when that is not what it was, HEAD need not be either.
 func (v *verifier) checkHead(ctx context.Context) error {
 	stored, err := txn.Load(ctx, v.store)
+	names, listErr := v.timelineNames(ctx)
+	if listErr != nil {
+		return listErr
+	}
+	if !slices.Equal(names, v.names) {
+		v.report.NotChecked = append(v.report.NotChecked, "HEAD: the table was written to meanwhile, and what was found may have been under way")
+		return nil
+	}
 	if errors.Is(err, storage.ErrNotExist) {
 		return nil // another writer's table
 	}

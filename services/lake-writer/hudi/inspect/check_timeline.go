@@ -14,11 +14,11 @@ const clockTolerance = 10 * time.Minute
 
 // checkTimeline checks the instants by their names alone.
 func (v *verifier) checkTimeline(ctx context.Context) error {
-	names, err := v.names(ctx)
+	names, err := v.timelineNames(ctx)
 	if err != nil {
 		return err
 	}
-	v.tl = timeline.NewLayout(v.layout, names)
+	v.names, v.tl = names, timeline.NewLayout(v.layout, names)
 	requested := make(map[timeline.Instant]bool)
 	for _, name := range names {
 		if e, ok := v.layout.ParseFileName(name); ok && e.State == timeline.Requested {

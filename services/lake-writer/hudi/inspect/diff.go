@@ -69,11 +69,11 @@ func Diff(ctx context.Context, store storage.Store, from, to timeline.Instant, c
 	if err != nil {
 		return nil, err
 	}
-	before, err := files.slicesAsOf(ctx, objects, from)
+	before, _, err := files.slicesAsOf(ctx, objects, from)
 	if err != nil {
 		return nil, err
 	}
-	after, err := files.slicesAsOf(ctx, objects, to)
+	after, _, err := files.slicesAsOf(ctx, objects, to)
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ type ShownFile struct {
 // ShowInstant reads all that the timeline says of an instant: of each action, since a savepoint has its commit's instant. The archive is
 // read only when the instant is not on the active timeline. ErrNoInstant: it is nowhere.
 func (t *Table) ShowInstant(ctx context.Context, instant timeline.Instant) ([]Shown, error) {
-	names, err := t.names(ctx)
+	names, err := t.timelineNames(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -44,14 +44,14 @@ func (t *Table) Slices(ctx context.Context, q SliceQuery) ([]FileSlice, error) {
 	if !q.All {
 		objects = slices.DeleteFunc(objects, func(o fileslice.Object) bool { return strings.Count(o.Key, "/") != depth(q.Partition) })
 	}
-	latest, err := t.slicesAsOf(ctx, objects, q.AsOf)
+	latest, tl, err := t.slicesAsOf(ctx, objects, q.AsOf)
 	if err != nil {
 		return nil, err
 	}
 	found := []FileSlice{}
 	for _, s := range latest {
 		if q.History {
-			found = append(found, older(objects, s)...)
+			found = append(found, older(objects, tl, s)...)
 		}
 		found = append(found, newFileSlice(s, true))
 	}
@@ -60,27 +60,34 @@ func (t *Table) Slices(ctx context.Context, q SliceQuery) ([]FileSlice, error) {
 
 // slicesAsOf are the slices that readers of a time take, "" for now, out of a listing. A log of layout 1 does not name its commit; the commit
 // names it.
-func (t *Table) slicesAsOf(ctx context.Context, objects []fileslice.Object, at timeline.Instant) ([]fileslice.Slice, error) {
+func (t *Table) slicesAsOf(
+	ctx context.Context, objects []fileslice.Object, at timeline.Instant,
+) (found []fileslice.Slice, tl *timeline.Timeline, err error) {
 	active, err := t.Active(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	tl := active
+	tl = active
 	if at != "" {
 		if commits := active.Commits(); len(commits) == 0 || at < commits[0].Instant {
-			return nil, fmt.Errorf("as of %s, before the first active commit: %w", at, hudi.ErrTimeTravel)
+			return nil, nil, fmt.Errorf("as of %s, before the first active commit: %w", at, hudi.ErrTimeTravel)
 		}
 		tl = active.Until(at)
 	}
 	replaced, later, err := t.replacedAndLater(ctx, active, tl)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	found := t.latest(objects, tl, replaced).Slices
+	view, tl, err := t.latest(ctx, objects, tl, replaced)
+	if err != nil {
+		return nil, nil, err
+	}
+	found = view.Slices
 	for i := range found {
 		found[i].Logs = slices.DeleteFunc(found[i].Logs, func(l fileslice.LogFile) bool { return later[l.Key()] })
 	}
-	return slices.DeleteFunc(found, func(s fileslice.Slice) bool { return !s.HasBase && len(s.Logs) == 0 }), nil
+	found = slices.DeleteFunc(found, func(s fileslice.Slice) bool { return !s.HasBase && len(s.Logs) == 0 })
+	return found, tl, nil
 }
 
 // depth is how many slashes the keys of a partition's files have.
@@ -105,14 +112,15 @@ func newFileSlice(s fileslice.Slice, latest bool) FileSlice {
 	return f
 }
 
-// older are the slices of a group before its latest. A log belongs to the newest base file that is not later than its name says.
-func older(objects []fileslice.Object, latest fileslice.Slice) []FileSlice {
+// older are the slices of a group before its latest. A log belongs to the newest base file that is not later than the
+// log's position.
+func older(objects []fileslice.Object, tl *timeline.Timeline, latest fileslice.Slice) []FileSlice {
 	var bases []fileslice.Slice
 	var logs []fileslice.LogFile
 	for _, o := range objects {
 		if f, err := fileslice.ParseKey(o.Key); err == nil && f.Partition == latest.Partition && f.FileID == latest.FileID {
 			f.Size = o.Size
-			if f.Instant < latest.Base.Instant {
+			if f.Instant < latest.Base.Instant && tl.Committed(f.Instant) {
 				bases = append(bases, fileslice.Slice{Partition: f.Partition, FileID: f.FileID, Base: f, HasBase: true})
 			}
 		} else if l, err := fileslice.ParseLogKey(o.Key); err == nil && l.Partition == latest.Partition && l.FileID == latest.FileID {
@@ -131,7 +139,7 @@ func older(objects []fileslice.Object, latest fileslice.Slice) []FileSlice {
 			end = bases[i+1].Base.Instant
 		}
 		for _, l := range logs {
-			if l.Instant >= s.Base.Instant && l.Instant < end {
+			if at := fileslice.Position(tl, l); at >= s.Base.Instant && at < end && (tl.Layout() == timeline.Layout1 || tl.Committed(l.Instant)) {
 				s.Logs = append(s.Logs, l)
 			}
 		}

@@ -1,15 +1,17 @@
 package inspect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/history"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
@@ -38,11 +40,14 @@ func Open(ctx context.Context, store storage.Store) (*Table, error) {
 	if t.layout, err = timeline.ParseLayout(t.props[meta.TimelineLayout]); err != nil {
 		return nil, fmt.Errorf("open table: %s: %w", meta.TimelineLayout, err)
 	}
+	if folder := t.props[meta.TimelinePath]; t.layout == timeline.Layout2 && folder != "" && folder != "timeline" {
+		return nil, fmt.Errorf("open table: %w", &hudi.UnsupportedError{Property: meta.TimelinePath, Value: folder, Reason: "not the default place"})
+	}
 	return t, nil
 }
 
-// names lists the files of the active timeline, without their folder.
-func (t *Table) names(ctx context.Context) ([]string, error) {
+// timelineNames lists the files of the active timeline, without their folder.
+func (t *Table) timelineNames(ctx context.Context) ([]string, error) {
 	var names []string
 	for info, err := range t.store.List(ctx, t.layout.Prefix()) {
 		if err != nil {
@@ -55,7 +60,7 @@ func (t *Table) names(ctx context.Context) ([]string, error) {
 
 // Active lists the active timeline.
 func (t *Table) Active(ctx context.Context) (*timeline.Timeline, error) {
-	names, err := t.names(ctx)
+	names, err := t.timelineNames(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -92,21 +97,46 @@ func (t *Table) objects(ctx context.Context, partition string) ([]fileslice.Obje
 	return objects, nil
 }
 
-// latest picks the slices that readers of a timeline take. From layout 2 on a log is named after its own commit and counts with it.
-func (t *Table) latest(objects []fileslice.Object, tl *timeline.Timeline, replaced map[string][]string) fileslice.View {
-	view := fileslice.Latest(objects, tl, replaced)
+// historyFolder is where the archived timeline of layout 2 lies.
+func (t *Table) historyFolder() string {
+	return timeline.Layout2.Folder() + cmp.Or(t.props[meta.HistoryPath], "history") + "/"
+}
+
+// latest picks the slices that readers of a timeline take. In layout 2 a log is placed by when its instant completed, which of archived ones
+// the history knows; it is read only when a log's group has a base file of a later instant, so that it makes a difference.
+func (t *Table) latest(
+	ctx context.Context, objects []fileslice.Object, tl *timeline.Timeline, replaced map[string][]string,
+) (view fileslice.View, placed *timeline.Timeline, err error) {
 	if t.layout == timeline.Layout1 {
-		return view
+		return fileslice.Latest(objects, tl, replaced), tl, nil
 	}
-	kept := view.Slices[:0]
-	for _, s := range view.Slices {
-		s.Logs = slices.DeleteFunc(s.Logs, func(l fileslice.LogFile) bool { return !tl.Committed(l.Instant) })
-		if s.HasBase || len(s.Logs) > 0 {
-			kept = append(kept, s)
+	newest := make(map[string]timeline.Instant)
+	for _, o := range objects {
+		if f, err := fileslice.ParseKey(o.Key); err == nil && tl.Committed(f.Instant) {
+			group := groupOf(f.Partition, f.FileID)
+			newest[group] = max(newest[group], f.Instant)
 		}
 	}
-	view.Slices = kept
-	return view
+	wanted := make(map[timeline.Instant]timeline.Instant)
+	for _, o := range objects {
+		l, err := fileslice.ParseLogKey(o.Key)
+		if _, active := tl.CompletionOf(l.Instant); err == nil && !active && tl.Committed(l.Instant) && newest[groupOf(l.Partition, l.FileID)] > l.Instant {
+			wanted[l.Instant] = ""
+		}
+	}
+	if len(wanted) > 0 {
+		for in, err := range history.Read(ctx, t.store, t.historyFolder()) {
+			if err != nil {
+				return view, nil, fmt.Errorf("read completion times: %w", err)
+			}
+			if _, ok := wanted[in.Instant]; ok && in.Action.Writes() {
+				wanted[in.Instant] = in.Completion
+			}
+		}
+		maps.DeleteFunc(wanted, func(_, at timeline.Instant) bool { return at == "" })
+		tl = tl.WithArchived(wanted)
+	}
+	return fileslice.Latest(objects, tl, replaced), tl, nil
 }
 
 func groupOf(partition, fileID string) string { return path.Join(partition, fileID) }

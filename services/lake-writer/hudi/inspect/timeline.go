@@ -120,7 +120,7 @@ func (t *Table) archive(ctx context.Context) func(yield func(archivedState, erro
 
 func (t *Table) history(ctx context.Context) func(yield func(archivedState, error) bool) {
 	return func(yield func(archivedState, error) bool) {
-		for i, err := range history.Read(ctx, t.store, history.Folder) {
+		for i, err := range history.Read(ctx, t.store, t.historyFolder()) {
 			if err != nil {
 				yield(archivedState{}, err)
 				return

@@ -24,7 +24,8 @@ type Options struct {
 }
 
 // Verify judges a table by everything that its files say of one another: properties, timeline, commits, names, sizes, counts, rows, keys,
-// footers, logs, partitions, markers, metadata table and HEAD. Codes tells them one by one. An error means that it could not look.
+// footers, logs, partitions, markers, metadata table and HEAD. The codes tell them one by one. An error means that it could not look.
+// A table that is written to meanwhile may be found to miss what was under way; the report then says so.
 //
 // It goes by partition and file group. It holds the listing and the active commits, the keys of one file group as hashes, and, where the
 // table's buckets are not known, those of one partition.
@@ -67,6 +68,7 @@ type verifier struct {
 	note    *meta.TableNote // nil when another writer made the table
 	buckets buckets
 
+	names    []string // of the timeline's files
 	tl       *timeline.Timeline
 	commits  []commit
 	stats    map[string][]writtenStat            // by storage key: files that active commits brought

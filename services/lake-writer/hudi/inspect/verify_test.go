@@ -1,14 +1,19 @@
 package inspect
 
 import (
+	"context"
 	"errors"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/internal/goldentest"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storagetest"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/txn"
 )
 
 // What Spark wrote is whole.
@@ -22,6 +27,7 @@ func TestVerifySparkTables(t *testing.T) {
 	}{
 		{"../testdata/v6-cow-015.zip", 2, 63, 8, 0, 4},
 		{"../testdata/v6-mor-015.zip", 2, 63, 8, 16, 4},
+		{"../testdata/v9-mor-12.zip", 2, 63, 8, 8, 4},
 		{"testdata/v6-cow-015-meta.zip", 2, 63, 8, 0, 4},
 		{"../testdata/v6-cow-015-bloom-nohive.zip", 0, 70, 4, 0, 4},
 		{"../testdata/v6_complexkeygen_hivestyle.zip", 0, 4, 3, 0, 3},
@@ -41,18 +47,6 @@ func TestVerifySparkTables(t *testing.T) {
 				t.Errorf("not checked: %q", r.NotChecked)
 			}
 		})
-	}
-}
-
-// Version 9 too, whatever package hudi reads of it.
-func TestVerifyVersion9(t *testing.T) {
-	t.Parallel()
-	r := verify(t, v9(t), Options{Buckets: 2, Now: instantsNow})
-	if r.Files != 8 || r.Logs != 8 || r.Partitions != 4 || len(r.Findings) > 0 {
-		t.Errorf("report %+v", r)
-	}
-	if r.Rows != 63 && len(r.NotChecked) == 0 {
-		t.Errorf("%d rows of 63, and nothing is said of the others", r.Rows)
 	}
 }
 
@@ -92,6 +86,33 @@ func TestVerifyWithoutTable(t *testing.T) {
 	if r, err := Verify(t.Context(), storage.NewMem(), Options{}); !errors.Is(err, hudi.ErrNotFound) {
 		t.Errorf("report %+v, error %v", r, err)
 	}
+}
+
+// TestVerifyBesideAWriter: what a commit does while Verify looks is no error of the table.
+func TestVerifyBesideAWriter(t *testing.T) {
+	t.Parallel()
+	table := newOwnTable(t, hudi.MergeOnRead).commits(t, 2)
+	for _, at := range []string{txn.Key, "day=2026-11-20/" + fileslice.PartitionMetafile} {
+		r := verify(t, &writtenMeanwhile{Store: table, at: at, write: func() { table.commit(t) }}, Options{})
+		if r.Errors > 0 || !slices.ContainsFunc(r.NotChecked, func(s string) bool { return strings.Contains(s, "written to meanwhile") }) {
+			t.Errorf("a commit before %s is read: %+v", at, r)
+		}
+	}
+}
+
+// writtenMeanwhile is a store that something is written to just before a key is read.
+type writtenMeanwhile struct {
+	storage.Store
+	at    string
+	write func()
+	once  sync.Once
+}
+
+func (w *writtenMeanwhile) Get(ctx context.Context, key string) ([]byte, storage.Info, error) {
+	if key == w.at {
+		w.once.Do(w.write)
+	}
+	return w.Store.Get(ctx, key)
 }
 
 // A store that does not answer is no defect of the table.

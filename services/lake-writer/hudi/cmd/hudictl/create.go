@@ -27,6 +27,7 @@ func createCommand() command {
 				database:   flags.String("database", "", "name of the database"),
 				name:       flags.String("name", "", "name of the table"),
 				kind:       flags.String("type", "", "cow (the default) or mor"),
+				version:    flags.Int("table-version", 0, "of Hudi's tables: 6 (the default) or 9"),
 				keys:       flags.String("record-key", "", "fields of the record key, with commas between"),
 				partitions: flags.String("partition-by", "", "partition fields, with commas between"),
 				ordering:   flags.String("ordering", "", "field by whose value the newer of two rows is known"),
@@ -43,7 +44,7 @@ func createCommand() command {
 type createFlags struct {
 	config, schema, database, name, kind, keys, partitions, ordering, bucket *string
 	hive, dryRun                                                             *bool
-	buckets                                                                  *int
+	buckets, version                                                         *int
 }
 
 // tableConfig is what the file says and the flags replace.
@@ -83,6 +84,9 @@ func (f createFlags) tableConfig() (hudi.TableConfig, error) {
 	}
 	if *f.buckets != 0 {
 		cfg.Buckets = *f.buckets
+	}
+	if *f.version != 0 {
+		cfg.Version = *f.version
 	}
 	cfg.HiveStylePartitioning = cfg.HiveStylePartitioning || *f.hive
 	switch strings.ToLower(*f.kind) {

@@ -23,7 +23,7 @@
 // These take the table over: its writer, if one is running, is fenced and has to acquire it again. With --dry-run they work on a picture of
 // the table in memory, change nothing, and say what they would do.
 //
-//	hudictl create lake/events --config table.json --schema events.avsc
+//	hudictl create lake/events --config table.json --schema events.avsc --table-version 9
 //	hudictl create lake/events --database lake --name events --type mor --record-key session_id,event_id --partition-by day --hive-style
 //	    --ordering event_time --buckets 8 --bucket-field session_id --schema events.avsc --dry-run
 //	hudictl compact lake/events --min-logs 4 --max-bytes 1000000000
