@@ -28,7 +28,10 @@ func (p *partitionCheck) checkBase(ctx context.Context, s fileslice.Slice) error
 
 func (p *partitionCheck) checkRows(s fileslice.Slice, file *basefile.Reader) error {
 	v, key := p.v, s.Base.Key()
-	c := rowCheck{p: p, file: s.Base, key: key, live: len(s.Logs) == 0, number: int32(len(p.names) - 1), own: newKeySet()}
+	c := rowCheck{
+		p: p, file: s.Base, key: key, live: len(s.Logs) == 0, number: int32(len(p.names) - 1), own: newKeySet(),
+		committed: make(map[string]bool), fields: v.derivedFields(s.Partition, file.Columns()),
+	}
 	filter, err := file.Bloom()
 	c.filter = filter
 	switch {
@@ -37,7 +40,7 @@ func (p *partitionCheck) checkRows(s fileslice.Slice, file *basefile.Reader) err
 	case filter == nil:
 		v.warn(CodeBloomMissing, key, "no bloom filter: an upsert of Spark by the bloom index breaks on it")
 	}
-	for row, err := range file.Rows(basefile.MetaColumns()) {
+	for row, err := range file.Rows(append(basefile.MetaColumns(), c.fields.columns...)) {
 		if err != nil {
 			return err
 		}
@@ -62,6 +65,9 @@ type rowCheck struct {
 	number int32
 	filter *bloom.Filter
 	own    *keySet // of the file
+	fields derivedFields
+	// committed remembers which commit times are those of commits: looking one up takes longer than a row.
+	committed map[string]bool
 
 	least, greatest string
 	rows, fresh     int64 // fresh are of the file's own instant
@@ -70,7 +76,7 @@ type rowCheck struct {
 func (c *rowCheck) row(row basefile.Row) {
 	v := c.p.v
 	var texts [5]string
-	for i, value := range row.Values {
+	for i, value := range row.Values[:len(texts)] {
 		text, ok := value.(string)
 		if !ok {
 			v.fault(CodeRowMeta, c.key, "a row without %s", row.Columns[i])
@@ -91,8 +97,11 @@ func (c *rowCheck) row(row basefile.Row) {
 	if name != c.file.Name() {
 		v.fault(CodeRowMeta, c.key, "key %s names file %s", recordKey, name)
 	}
-	if i := timeline.Instant(commit); i > c.file.Instant || !v.tl.Committed(i) {
+	if !c.ofCommit(commit) {
 		v.fault(CodeRowMeta, c.key, "key %s is of commit %s", recordKey, commit)
+	}
+	if reason := c.fields.disagree(recordKey, row.Values[len(texts):]); reason != "" {
+		v.fault(CodeRowDerived, c.key, "key %s: %s", recordKey, reason)
 	}
 	if c.rows++; commit == string(c.file.Instant) {
 		c.fresh++
@@ -107,6 +116,17 @@ func (c *rowCheck) row(row basefile.Row) {
 		v.fault(CodeBloomKey, c.key, "key %s is not in the bloom filter", recordKey)
 	}
 	v.checkBucket(c.key, c.file.FileID, recordKey)
+}
+
+// ofCommit reports whether a row can be of a commit time: a committed one that is not later than the file's.
+func (c *rowCheck) ofCommit(commit string) bool {
+	ok, known := c.committed[commit]
+	if !known {
+		i := timeline.Instant(commit)
+		ok = i <= c.file.Instant && c.p.v.tl.Committed(i)
+		c.committed[commit] = ok
+	}
+	return ok
 }
 
 // checkBucket checks that a key hashes to its file group's bucket.

@@ -67,6 +67,7 @@ const (
 	CodeKeyBucket    Code = "key-bucket"
 	CodeBucketShared Code = "bucket-shared" // two file groups of a partition have one bucket
 	CodeRowMeta      Code = "row-meta"      // a row's meta columns are missing, or are not those of its file
+	CodeRowDerived   Code = "row-derived"   // a row's key or partition is not the one that its columns give
 
 	// Footers of base files.
 	CodeBloomMissing      Code = "bloom-missing" // W: an upsert of Spark by the bloom index breaks on it

@@ -31,6 +31,7 @@ type ownTable struct {
 	// key and partition are the texts of a row.
 	key       func(session, event string) string
 	partition func(day string) string
+	suffix    string // of days in rows
 }
 
 // ownConfig is the table's configuration, with what a test changes of it.
@@ -86,7 +87,7 @@ func (o *ownTable) commit(tb testing.TB) {
 		if groups[id] == nil {
 			groups[id] = &hudi.Group{Partition: o.partition(day), Bucket: bucket}
 		}
-		record := hudi.Record{Key: o.key(session, event), Payload: ownPayload(session, event, day, i)}
+		record := hudi.Record{Key: o.key(session, event), Payload: ownPayload(session, event, day+o.suffix, i)}
 		groups[id].Records = append(groups[id].Records, record)
 	}
 	req := hudi.CommitRequest{
@@ -192,6 +193,9 @@ func TestVerifyKeyGenerators(t *testing.T) {
 				buckets := buckets{count: 2, field: cfg.BucketField, keyFields: cfg.RecordKeyFields}
 				if cfg.BucketField == "event_id" {
 					table.eventBucket = func(event string) int { b, _ := buckets.of(event); return b }
+				}
+				if cfg.URLEncodePartitions {
+					table.suffix = ":00"
 				}
 				table.commits(t, 2)
 				r := verify(t, table, Options{Now: instantsNow})

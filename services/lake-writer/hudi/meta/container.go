@@ -17,7 +17,11 @@ func DecodeFile(data []byte) (_ map[string]any, err error) {
 	if len(data) == 0 {
 		return nil, nil
 	}
-	defer recovered(&err)
+	defer func() { // the Avro library panics on some malformed schemas
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", ErrFile, r)
+		}
+	}()
 	var record any
 	if isContainer(data) {
 		record, err = readContainer(data)
