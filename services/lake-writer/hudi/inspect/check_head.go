@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/txn"
 )
@@ -33,21 +32,32 @@ func (v *verifier) checkHead(ctx context.Context) error {
 		v.fault(CodeHead, txn.Key, "%v", err)
 		return nil
 	}
-	h := stored.Head
-	if h.Instant != v.report.Instant {
-		v.fault(CodeHeadLast, txn.Key, "last commit is %s, the timeline's is %q", h.Instant, v.report.Instant)
-		return nil
-	}
-	newest := v.commits[len(v.commits)-1]
-	switch {
-	case !newest.ours:
-		v.fault(CodeHeadNote, txn.Key, "commit %s has no %s", h.Instant, meta.PlayheadKey)
-	case newest.note.CommitID != h.CommitID:
-		v.fault(CodeHeadNote, txn.Key, "commit id %s, commit %s has %s", h.CommitID, h.Instant, newest.note.CommitID)
-	case newest.note.Epoch > h.Epoch:
-		v.fault(CodeHeadNote, txn.Key, "epoch %d, commit %s has %d", h.Epoch, h.Instant, newest.note.Epoch)
-	case !maps.EqualFunc(newest.note.Offsets, h.Offsets, maps.Equal[map[int32]int64, map[int32]int64]):
-		v.fault(CodeHeadNote, txn.Key, "offsets %v, commit %s has %v", h.Offsets, h.Instant, newest.note.Offsets)
-	}
+	v.compareHead(stored.Head)
 	return nil
+}
+
+// compareHead compares HEAD with the newest commit of this library. Another engine may have committed after it; and of a table that was
+// adopted, HEAD begins with a commit of that engine.
+func (v *verifier) compareHead(h txn.Head) {
+	last := len(v.commits) - 1
+	for last >= 0 && !v.commits[last].ours {
+		last--
+	}
+	if last < 0 {
+		if !v.tl.Committed(h.Instant) {
+			v.fault(CodeHeadLast, txn.Key, "last commit is %s, which is not on the timeline", h.Instant)
+		}
+		return
+	}
+	newest := v.commits[last]
+	switch note := newest.note; {
+	case newest.entry.Instant != h.Instant:
+		v.fault(CodeHeadLast, txn.Key, "last commit is %s, the timeline's is %s", h.Instant, newest.entry.Instant)
+	case note.CommitID != h.CommitID:
+		v.fault(CodeHeadNote, txn.Key, "commit id %s, commit %s has %s", h.CommitID, h.Instant, note.CommitID)
+	case note.Epoch > h.Epoch:
+		v.fault(CodeHeadNote, txn.Key, "epoch %d, commit %s has %d", h.Epoch, h.Instant, note.Epoch)
+	case !maps.EqualFunc(note.Offsets, h.Offsets, maps.Equal[map[int32]int64, map[int32]int64]):
+		v.fault(CodeHeadNote, txn.Key, "offsets %v, commit %s has %v", h.Offsets, h.Instant, note.Offsets)
+	}
 }

@@ -27,7 +27,7 @@ func FuzzVerify(f *testing.F) {
 		keys, files[info.Key] = append(keys, info.Key), data
 	}
 	for file := range keys {
-		for _, at := range []uint16{0, 40, 0xffff} {
+		for _, at := range []uint16{40} {
 			f.Add(uint8(file), at, []byte{0xff, 0x00, 0x7f})
 		}
 	}

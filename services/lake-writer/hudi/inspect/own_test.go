@@ -248,3 +248,49 @@ func TestVerifyAfterServices(t *testing.T) {
 		})
 	}
 }
+
+// TestVerifyAfterRestore: a table that went back to an older commit is whole, and stays so when it is written to again.
+func TestVerifyAfterRestore(t *testing.T) {
+	t.Parallel()
+	for _, version := range []int{hudi.Version6, hudi.Version9} {
+		for _, kind := range []hudi.TableType{hudi.CopyOnWrite, hudi.MergeOnRead} {
+			t.Run(fmt.Sprint(kind, version), func(t *testing.T) {
+				t.Parallel()
+				ctx := t.Context()
+				table := ownTableIn(t, storage.NewMem(), ownConfig(kind, version)).commits(t, 2)
+				point := table.writer.Head().Instant
+				if _, err := table.writer.Savepoint(ctx, point, "test", ""); err != nil {
+					t.Fatal(err)
+				}
+				table.commits(t, 2)
+				if _, err := table.writer.Restore(ctx, hudi.RestoreOptions{To: point}); err != nil {
+					t.Fatal(err)
+				}
+				table.next = 2
+				if r := verify(t, table, Options{Now: instantsNow}); r.Rows != 90 || len(r.Findings)+len(r.NotChecked) > 0 {
+					t.Errorf("restored: report %+v", r)
+				}
+				table.commits(t, 2)
+				if r := verify(t, table, Options{Now: instantsNow}); r.Rows != 170 || len(r.Findings)+len(r.NotChecked) > 0 {
+					t.Errorf("written again: report %+v", r)
+				}
+				if _, err := table.writer.Rollback(ctx, table.writer.Head().Instant); err != nil {
+					t.Fatal(err)
+				}
+				if r := verify(t, table, Options{Now: instantsNow}); r.Rows != 130 || len(r.Findings)+len(r.NotChecked) > 0 {
+					t.Errorf("newest commit undone: report %+v", r)
+				}
+				restored := opened(t, table)
+				instants, err := restored.Instants(ctx, false)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, i := range instants {
+					if _, err := restored.ShowInstant(ctx, i.Instant); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+}

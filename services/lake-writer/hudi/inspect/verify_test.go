@@ -167,3 +167,26 @@ func TestVerifyDamage(t *testing.T) {
 		v.put(info.Key, whole)
 	}
 }
+
+// TestVerifyAdopted: a table of Spark's that this library took up is whole, before its first commit too.
+func TestVerifyAdopted(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"v6-cow-015", "v6-mor-015", "v9-mor-12"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := goldentest.Table(t, "../testdata/"+name+".zip")
+			table, err := hudi.Adopt(t.Context(), store, hudi.BucketIndex{Buckets: 2, Field: "session_id,event_id"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, step := range []string{"adopted", "acquired"} {
+				if r := verify(t, store, Options{}); r.Rows != 63 || len(r.Findings)+len(r.NotChecked) > 0 {
+					t.Errorf("%s: report %+v", step, r)
+				}
+				if _, err := table.Acquire(t.Context(), "test"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
