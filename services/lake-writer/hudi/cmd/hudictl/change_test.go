@@ -225,6 +225,63 @@ func TestRollback(t *testing.T) {
 	}
 }
 
+// TestRestore goes back to a savepoint.
+func TestRestore(t *testing.T) {
+	t.Parallel()
+	dir := newTable(t, 6, 4)
+	commits := instants(t, dir)
+	done(t, dir, "savepoint create DIR "+commits[2])
+	before := content(t, dir)
+	if out := done(t, dir, "rollback DIR "+commits[4]+" --dry-run"); !strings.Contains(out, "would undo deltacommit "+commits[4]) {
+		t.Errorf("rollback of the newest commit, dry: %s", out)
+	}
+	undo := func(args string) string {
+		v := value(t, dir, args)
+		if v["last"] != commits[2] {
+			t.Errorf("%s: %v", args, v)
+		}
+		return fmt.Sprint(v["undone"])
+	}
+	want := fmt.Sprintf("[map[action:deltacommit instant:%s] map[action:deltacommit instant:%s]]", commits[4], commits[3])
+	if got := undo("restore DIR " + commits[2] + " --dry-run"); got != want || !maps.Equal(before, content(t, dir)) {
+		t.Errorf("dry run: %s", got)
+	}
+	if got := undo("restore DIR " + commits[2]); got != want {
+		t.Errorf("restore: %s", got)
+	}
+	if got := instants(t, dir); len(got) != 3 {
+		t.Errorf("commits %q", got)
+	}
+	if out := done(t, dir, "restore DIR "+commits[2]); !strings.Contains(out, "0 instants undone") {
+		t.Errorf("again: %s", out)
+	}
+	if out := done(t, dir, "verify DIR --strict"); !strings.Contains(out, ": 8 rows in 2 files and 2 logs") {
+		t.Error(out)
+	}
+	list := value(t, dir, "rows DIR --limit 1 --columns event_time")
+	if list["event_time"] != 1.0 {
+		t.Errorf("row %v", list)
+	}
+}
+
+// TestAdopt takes a table of Spark's up.
+func TestAdopt(t *testing.T) {
+	t.Parallel()
+	dir := unzip(t, "v6-cow-015")
+	before := content(t, dir)
+	const args = "adopt DIR --buckets 2 --bucket-field session_id,event_id"
+	if out := done(t, dir, args+" --dry-run"); !strings.Contains(out, "would write .hoodie/playhead/HEAD") || !maps.Equal(before, content(t, dir)) {
+		t.Errorf("dry run: %s", out)
+	}
+	if out := done(t, dir, args); out != "table default.playback\n" {
+		t.Error(out)
+	}
+	if out := done(t, dir, "verify DIR --strict"); strings.Contains(out, "not checked") {
+		t.Error(out)
+	}
+	done(t, dir, "clean DIR --retain 1")
+}
+
 // forget takes the completed file of a commit away, and puts the markers back that its success deleted.
 func forget(t *testing.T, dir, instant string) {
 	t.Helper()

@@ -21,7 +21,8 @@
 // # Changing
 //
 // These take the table over: its writer, if one is running, is fenced and has to acquire it again. With --dry-run they work on a picture of
-// the table in memory, change nothing, and say what they would do.
+// the table in memory, change nothing, and say what they would do. A restore, and the rollback of a commit, take the table's offsets back to
+// those of the commit that is the last one then: whoever feeds the table reads its streams again from there.
 //
 //	hudictl create lake/events --config table.json --schema events.avsc --table-version 9
 //	hudictl create lake/events --database lake --name events --type mor --record-key session_id,event_id --partition-by day --hive-style
@@ -31,7 +32,10 @@
 //	hudictl archive lake/events --keep-min 20 --keep-max 30
 //	hudictl savepoint create lake/events 20261123045630340 --user me --comment 'before the migration'
 //	hudictl savepoint delete lake/events 20261123045630340
+//	hudictl restore lake/events 20261123045630340 --dry-run
 //	hudictl rollback lake/events --dry-run
+//	hudictl rollback lake/events 20261123045630340
+//	hudictl adopt lake/sparks --buckets 8 --bucket-field session_id,event_id
 //
 // # Output
 //

@@ -7,15 +7,24 @@ import (
 	"io"
 	"slices"
 
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
 )
 
 func rollbackCommand() command {
 	return command{
-		name: "rollback", args: "PATH", about: "undo failed attempts of this library, as its next writer would", outputs: []string{"text", "json"},
+		name: "rollback", args: "PATH [INSTANT]", outputs: []string{"text", "json"},
+		about: "undo failed attempts of this library, as its next writer would; with INSTANT that commit, the newest, after them",
 		define: func(flags *flag.FlagSet) func(context.Context, *session) error {
 			own := ownershipFlags(flags)
-			return func(ctx context.Context, s *session) error { return runRollback(ctx, s, own) }
+			return func(ctx context.Context, s *session) error {
+				if len(s.args) == 1 {
+					return runRollback(ctx, s, own)
+				}
+				return runUndo(ctx, s, own, func(w *hudi.Writer, newest timeline.Instant) (*hudi.RestoreResult, error) {
+					return w.Rollback(ctx, newest)
+				})
+			}
 		},
 	}
 }

@@ -68,8 +68,8 @@ func (s *session) print(value any, text func(w io.Writer) error) error {
 func commands() []command {
 	return []command{
 		timelineCommand(), showInstantCommand(), showLogCommand(), slicesCommand(), verifyCommand(), diffCommand(), rowsCommand(),
-		createCommand(), compactCommand(), cleanCommand(), archiveCommand(),
-		savepointCreateCommand(), savepointDeleteCommand(), savepointListCommand(), rollbackCommand(),
+		createCommand(), adoptCommand(), compactCommand(), cleanCommand(), archiveCommand(),
+		savepointCreateCommand(), savepointDeleteCommand(), savepointListCommand(), restoreCommand(), rollbackCommand(),
 	}
 }
 
