@@ -22,16 +22,20 @@ func (m *lakeTable) writerOptions(extra map[string]string) map[string]string {
 		"hoodie.datasource.write.partitionpath.field":     "day",
 		"hoodie.datasource.write.precombine.field":        "event_time",
 		"hoodie.datasource.write.keygenerator.class":      "org.apache.hudi.keygen.ComplexKeyGenerator",
-		"hoodie.datasource.write.payload.class":           "org.apache.hudi.common.model.DefaultHoodieRecordPayload",
 		"hoodie.datasource.write.hive_style_partitioning": fmt.Sprint(m.hive),
 
 		"hoodie.index.type": "BUCKET", "hoodie.index.bucket.engine": "SIMPLE",
 		"hoodie.bucket.index.num.buckets": fmt.Sprint(matrixBuckets), "hoodie.bucket.index.hash.field": "session_id",
-		"hoodie.write.table.version": "6", "hoodie.write.auto.upgrade": "false", "hoodie.table.timeline.timezone": "UTC",
+		"hoodie.write.table.version": fmt.Sprint(m.version), "hoodie.write.auto.upgrade": "false", "hoodie.table.timeline.timezone": "UTC",
 
 		"hoodie.insert.shuffle.parallelism": "2", "hoodie.upsert.shuffle.parallelism": "2", "hoodie.delete.shuffle.parallelism": "2",
 		"hoodie.embed.timeline.server": "false", "hoodie.archive.automatic": "false", "hoodie.clean.automatic": "false",
 		"hoodie.compact.inline": "false",
+	}
+	if m.version == hudi.Version9 {
+		o["hoodie.record.merge.mode"] = "EVENT_TIME_ORDERING"
+	} else {
+		o["hoodie.datasource.write.payload.class"] = "org.apache.hudi.common.model.DefaultHoodieRecordPayload"
 	}
 	maps.Copy(o, extra)
 	return o
@@ -51,23 +55,19 @@ func (m *lakeTable) sparkWrites(ctx context.Context, t *testing.T, s *session, c
 		s.write(ctx, t, request{
 			ID: m.name + ", " + part.operation, Path: m.path, Operation: part.operation, Schema: matrixDDL, Options: m.writerOptions(extra),
 		}, part.rows)
-		m.apply(t, m.lastCommit(ctx, t), part.change)
+		m.apply(ctx, t, m.lastCommit(ctx, t), part.change)
 	}
 }
 
 // lastCommit is the newest ordinary commit on the timeline.
 func (m *lakeTable) lastCommit(ctx context.Context, t *testing.T) timeline.Instant {
 	t.Helper()
-	tl, err := m.open(ctx, t, nil).Timeline(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
 	action := timeline.Commit
 	if m.kind == hudi.MergeOnRead {
 		action = timeline.DeltaCommit
 	}
 	last := timeline.Instant("")
-	for _, e := range tl.Commits() {
+	for _, e := range m.timeline(ctx, t).Commits() {
 		if e.Action == action {
 			last = e.Instant
 		}
@@ -81,11 +81,7 @@ func (m *lakeTable) lastCommit(ctx context.Context, t *testing.T) timeline.Insta
 // hasInstant reports whether the timeline shows an instant of an action.
 func (m *lakeTable) hasInstant(ctx context.Context, t *testing.T, action timeline.Action) bool {
 	t.Helper()
-	tl, err := m.open(ctx, t, nil).Timeline(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range tl.Entries() {
+	for _, e := range m.timeline(ctx, t).Entries() {
 		if e.Action == action {
 			return true
 		}
@@ -185,7 +181,7 @@ func takeOver(ctx context.Context, t *testing.T, m *lakeTable, spark, rust *sess
 	spark.write(ctx, t, request{
 		ID: m.name + ", create", Path: m.path, Operation: "upsert", Mode: "overwrite", Schema: matrixDDL, Options: m.writerOptions(nil),
 	}, create.upserts)
-	m.apply(t, m.lastCommit(ctx, t), create)
+	m.apply(ctx, t, m.lastCommit(ctx, t), create)
 	m.sparkWrites(ctx, t, spark, m.mixed(), nil)
 	m.agree(ctx, t, "Spark's creation", spark, rust)
 
@@ -214,30 +210,50 @@ func takeOver(ctx context.Context, t *testing.T, m *lakeTable, spark, rust *sess
 // full reports whether the long form is wanted: both styles of partition paths in the hand-over.
 func full() bool { return os.Getenv("PLAYHEAD_INTEROP") == "full" }
 
+// turn is a way of writing a table in turns with an engine.
+type turn struct {
+	whose   string
+	version int
+	kind    hudi.TableType
+	run     func(ctx context.Context, t *testing.T, m *lakeTable, spark, rust *session)
+}
+
+func (o turn) row() string {
+	return fmt.Sprintf("version %d, %s, %s", o.version, typeName(o.kind), o.whose)
+}
+
+func turns() []turn {
+	var list []turn
+	for _, version := range tableVersions {
+		for _, kind := range tableTypes {
+			list = append(list, turn{"created by this library", version, kind, handOver}, turn{"created by the engine", version, kind, takeOver})
+		}
+	}
+	return list
+}
+
 // TestHandOver lets each Spark write tables in turns with this library: tables of ours, and tables that Spark created.
 func TestHandOver(t *testing.T) {
 	install := peersDir(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
-	defer cancel()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+	t.Cleanup(cancel)
 	all := engines(t, install)
 	for _, e := range all[1:] {
-		for _, kind := range tableTypes {
-			for _, hive := range []bool{true, false} {
-				if !full() && hive != (kind == hudi.MergeOnRead) {
-					continue
-				}
-				for _, way := range []struct {
-					whose string
-					take  func(ctx context.Context, t *testing.T, m *lakeTable, spark, rust *session)
-				}{{"of ours", handOver}, {"of the engine's", takeOver}} {
-					name := fmt.Sprintf("%s/%s/%s/hive %t", e.name, way.whose, typeName(kind), hive)
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			for _, o := range turns() {
+				for _, hive := range []bool{true, false} {
+					if !e.knows(o.version) || !full() && hive != (o.kind == hudi.MergeOnRead) {
+						continue
+					}
+					name := fmt.Sprintf("%s, hive %t", o.row(), hive)
 					t.Run(name, func(t *testing.T) {
-						t.Cleanup(func() { outcome.note(handOverRow(way.whose, kind), e.name, failure(t)) })
-						way.take(ctx, t, newTable(t, name, kind, hive), shared.of(t, e), shared.of(t, all[0]))
+						t.Cleanup(func() { outcome.note(o.row(), e.name, failure(t)) })
+						o.run(ctx, t, newTable(t, e.name+", "+name, o.version, o.kind, hive), shared.of(t, e), shared.of(t, all[0]))
 					})
 				}
 			}
-		}
+		})
 	}
 }
 
@@ -247,8 +263,4 @@ func failure(t *testing.T) error {
 		return errors.New("the test failed")
 	}
 	return nil
-}
-
-func handOverRow(whose string, kind hudi.TableType) string {
-	return "tables " + whose + ", " + typeName(kind)
 }

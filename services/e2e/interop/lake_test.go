@@ -36,12 +36,14 @@ type tableRow struct {
 // state is what a table holds after a commit.
 type state struct {
 	instant timeline.Instant
+	time    timeline.Instant    // by which engines find the state: the instant, or in version 9 when it completed
 	rows    map[string]tableRow // by record key
 }
 
 // lakeTable is a table that the test writes, and its model.
 type lakeTable struct {
 	name    string
+	version int
 	kind    hudi.TableType
 	hive    bool
 	store   storage.Store
@@ -57,14 +59,14 @@ type lakeTable struct {
 }
 
 // newTable makes the model of an empty table in a folder of its own.
-func newTable(t *testing.T, name string, kind hudi.TableType, hive bool) *lakeTable {
+func newTable(t *testing.T, name string, version int, kind hudi.TableType, hive bool) *lakeTable {
 	t.Helper()
 	store, err := storage.NewDir(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &lakeTable{
-		name: name, kind: kind, hive: hive, store: store, path: store.Root(), schema: matrixSchema,
+		name: name, version: version, kind: kind, hive: hive, store: store, path: store.Root(), schema: matrixSchema,
 		random: rand.New(rand.NewPCG(20261124, 4)), base: map[string]tableRow{},
 	}
 }
@@ -73,7 +75,7 @@ func newTable(t *testing.T, name string, kind hudi.TableType, hive bool) *lakeTa
 func (m *lakeTable) create(ctx context.Context, t *testing.T) *hudi.Writer {
 	t.Helper()
 	table, err := hudi.Create(ctx, m.store, hudi.TableConfig{
-		Database: "lake", Name: "matrix", Type: m.kind, RecordKeyFields: []string{"session_id", "event_id"}, PartitionFields: []string{"day"},
+		Database: "lake", Name: "matrix", Version: m.version, Type: m.kind, RecordKeyFields: []string{"session_id", "event_id"}, PartitionFields: []string{"day"},
 		OrderingField: "event_time", HiveStylePartitioning: m.hive, Buckets: matrixBuckets, BucketField: "session_id", Schema: matrixSchema,
 	}, m.baseURI())
 	if err != nil {
@@ -179,7 +181,7 @@ func (m *lakeTable) partition(t *testing.T, c columns) string {
 }
 
 // apply is what a commit of any writer does to the model.
-func (m *lakeTable) apply(t *testing.T, instant timeline.Instant, c change) {
+func (m *lakeTable) apply(ctx context.Context, t *testing.T, instant timeline.Instant, c change) {
 	t.Helper()
 	rows := maps.Clone(m.now().rows)
 	if rows == nil {
@@ -202,7 +204,25 @@ func (m *lakeTable) apply(t *testing.T, instant timeline.Instant, c change) {
 	if m.kind == hudi.CopyOnWrite || len(m.history) == 0 {
 		m.base = rows
 	}
-	m.history = append(m.history, state{instant, rows})
+	at := instant
+	if m.version == hudi.Version9 {
+		completion, ok := m.timeline(ctx, t).CompletionOf(instant)
+		if !ok {
+			t.Fatalf("commit %s has no completion time", instant)
+		}
+		at = completion
+	}
+	m.history = append(m.history, state{instant, at, rows})
+}
+
+// timeline is the table's timeline as it is now.
+func (m *lakeTable) timeline(ctx context.Context, t *testing.T) *timeline.Timeline {
+	t.Helper()
+	tl, err := m.open(ctx, t, nil).Timeline(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tl
 }
 
 // request is the change as this library takes it.
@@ -254,7 +274,7 @@ func (m *lakeTable) commit(ctx context.Context, t *testing.T, w *hudi.Writer, c 
 		t.Fatal(err)
 	}
 	m.offset = req.Progress["matrix"][0].Next
-	m.apply(t, result.Instant, c)
+	m.apply(ctx, t, result.Instant, c)
 }
 
 // compact lets this library compact everything.
@@ -281,12 +301,12 @@ func (m *lakeTable) queries(spark, filters bool) []tableQuery {
 	first, last := m.history[0], m.now()
 	list := []tableQuery{
 		{request{Type: "snapshot"}, "snapshot", last.rows, all},
-		{request{Type: "snapshot", AsOf: string(first.instant)}, "as of", first.rows, all},
+		{request{Type: "snapshot", AsOf: string(first.time)}, "as of", first.rows, all},
 	}
 	// In a merge-on-read table engines answer from the logs of the window alone, so that a record which lost is listed too.
 	if len(m.history) > 1 && !(m.merged && m.kind == hudi.MergeOnRead) {
 		after := func(r tableRow) bool { return r.commit > first.instant }
-		list = append(list, tableQuery{request{Type: "incremental", Begin: string(first.instant)}, "incremental", last.rows, after})
+		list = append(list, tableQuery{request{Type: "incremental", Begin: string(first.time)}, "incremental", last.rows, after})
 	}
 	if spark && m.kind == hudi.MergeOnRead {
 		list = append(list, tableQuery{request{Type: "read_optimized"}, "read optimised", m.base, all})

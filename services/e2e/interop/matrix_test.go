@@ -10,10 +10,8 @@ import (
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storagetest"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
 )
-
-// notYet names what the matrix is to hold and does not: a line goes when its cells are built.
-var notYet = []string{"table version 9"}
 
 // stage is a state of a table at which engines read it.
 type stage struct {
@@ -47,6 +45,15 @@ var matrixStages = map[hudi.TableType][]stage{
 		{"rollback", false, writeRollback},
 		{"savepoint and archive", false, writeArchive},
 	},
+}
+
+// stagesOf are the stages of a version: that archiving of version 9 is not there yet is the one difference.
+func stagesOf(version int, kind hudi.TableType) []stage {
+	all := matrixStages[kind]
+	if version == hudi.Version9 {
+		return all[:len(all)-1]
+	}
+	return all
 }
 
 func writeInserts(ctx context.Context, t *testing.T, m *lakeTable) {
@@ -119,8 +126,8 @@ func writeRollback(ctx context.Context, t *testing.T, m *lakeTable) {
 	writeFailed(ctx, t, m)
 	w := acquire(ctx, t, m.open(ctx, t, nil))
 	m.commit(ctx, t, w, m.mixed())
-	if rolled := storagetest.ListKeys(t, m.store, ".hoodie/2"); !strings.Contains(strings.Join(rolled, " "), ".rollback") {
-		t.Fatalf("no rollback on the timeline: %v", rolled)
+	if !m.hasInstant(ctx, t, timeline.Rollback) {
+		t.Fatal("no rollback on the timeline")
 	}
 }
 
@@ -206,23 +213,28 @@ func writeArchive(ctx context.Context, t *testing.T, m *lakeTable) {
 	m.history = m.history[4:]
 }
 
-var tableTypes = []hudi.TableType{hudi.CopyOnWrite, hudi.MergeOnRead}
+var (
+	tableVersions = []int{hudi.Version6, hudi.Version9}
+	tableTypes    = []hudi.TableType{hudi.CopyOnWrite, hudi.MergeOnRead}
+)
 
 // typeName is a type of table in words.
 func typeName(kind hudi.TableType) string {
 	return strings.ToLower(strings.ReplaceAll(string(kind), "_", "-"))
 }
 
-func stageRow(kind hudi.TableType, s stage) string { return typeName(kind) + ": " + s.name }
+func stageRow(version int, kind hudi.TableType, s stage) string {
+	return fmt.Sprintf("version %d, %s: %s", version, typeName(kind), s.name)
+}
 
 // writeTable writes a table up to a stage.
-func writeTable(ctx context.Context, t *testing.T, kind hudi.TableType, s stage, hive bool) *lakeTable {
+func writeTable(ctx context.Context, t *testing.T, version int, kind hudi.TableType, s stage, hive bool) *lakeTable {
 	t.Helper()
 	paths := "plain paths"
 	if hive {
 		paths = "hive-style paths"
 	}
-	m := newTable(t, fmt.Sprintf("version 6, %s, %s, %s", typeName(kind), paths, s.name), kind, hive)
+	m := newTable(t, fmt.Sprintf("%s, %s", stageRow(version, kind, s), paths), version, kind, hive)
 	s.write(ctx, t, m)
 	return m
 }
@@ -231,22 +243,23 @@ func writeTable(ctx context.Context, t *testing.T, kind hudi.TableType, s stage,
 func TestMatrix(t *testing.T) {
 	install := peersDir(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
-	defer cancel()
-	for _, missing := range notYet {
-		t.Logf("not yet: %s", missing)
-	}
+	t.Cleanup(cancel)
 	cells := writeMatrix(ctx, t)
 	for _, e := range engines(t, install) {
 		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
 			asked := 0
 			for _, c := range cells {
+				if !e.knows(c.table.version) {
+					continue
+				}
 				for _, q := range c.table.queries(e.spark(), c.stage.long && c.table.hive) {
 					asked++
 					err := c.table.ask(ctx, t, shared.of(t, e), q)
 					if err != nil {
 						t.Error(err)
 					}
-					outcome.note(stageRow(c.table.kind, c.stage), e.name, err)
+					outcome.note(stageRow(c.table.version, c.table.kind, c.stage), e.name, err)
 					outcome.note(q.feature, e.name, err)
 				}
 			}
@@ -261,24 +274,26 @@ type cell struct {
 	stage stage
 }
 
-// writeMatrix writes all tables and lets this library read them. Plain partition paths are tried at the long stages; at all of them in the
-// full form.
+// writeMatrix writes all tables and lets this library read them. Plain partition paths are tried at the long stages of version 6; at all
+// of both in the full form.
 func writeMatrix(ctx context.Context, t *testing.T) []cell {
 	t.Helper()
 	var cells []cell
-	for _, hive := range []bool{true, false} {
-		for _, kind := range tableTypes {
-			for _, s := range matrixStages[kind] {
-				if !hive && !s.long && !full() {
-					continue
-				}
-				m := writeTable(ctx, t, kind, s, hive)
-				cells = append(cells, cell{m, s})
-				for _, q := range m.queries(true, false) {
-					if err := m.scan(ctx, t, q); err != nil {
-						t.Error(err)
+	for _, version := range tableVersions {
+		for _, hive := range []bool{true, false} {
+			for _, kind := range tableTypes {
+				for _, s := range stagesOf(version, kind) {
+					if hive || s.long && version == hudi.Version6 || full() {
+						cells = append(cells, cell{writeTable(ctx, t, version, kind, s, hive), s})
 					}
 				}
+			}
+		}
+	}
+	for _, c := range cells {
+		for _, q := range c.table.queries(true, false) {
+			if err := c.table.scan(ctx, t, q); err != nil {
+				t.Error(err)
 			}
 		}
 	}
