@@ -14,6 +14,7 @@ Peers:
   apicurio   Apicurio Registry 3.3.3, from Maven             needs java 21 or newer, mvn
   versitygw  versitygw v1.8.0, an S3 server, built from source  needs go
   spark      PySpark 3.5.7 with Hudi bundles 0.15.0, 1.1.1, 1.2.0   needs java 17, mvn, python3 with venv
+  s3a        S3A of Hadoop 3.3.4, by which Spark reads S3, from Maven   needs java, mvn
   hudi-rs    hudi-rs 0.5.0 (Python wheel)                    needs python3 with venv
   duckdb     DuckDB 1.4.5 (Python wheel), for bench.sh hudi  needs python3 with venv
 TXT
@@ -26,6 +27,7 @@ apicurio_version=3.3.3
 versitygw_version=v1.8.0
 spark_version=3.5.7
 hudi_bundles=(0.15.0 1.1.1 1.2.0)
+hadoop_version=3.3.4 # of PySpark 3.5.7; the AWS SDK's version is the one that it names
 hudi_rs_version=0.5.0
 duckdb_version=1.4.5
 
@@ -106,6 +108,22 @@ install_spark() {
   finish spark "$version"
 }
 
+install_s3a() {
+  done_already s3a $hadoop_version && return
+  need mvn "S3A"
+  fresh s3a
+  cat >"$peers/s3a/pom.xml" <<XML
+<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+ <groupId>peers</groupId><artifactId>s3a-peer</artifactId><version>1</version><packaging>pom</packaging>
+ <dependencies>
+  <dependency><groupId>org.apache.hadoop</groupId><artifactId>hadoop-aws</artifactId><version>$hadoop_version</version></dependency>
+ </dependencies></project>
+XML
+  mvn -B -ntp -q -f "$peers/s3a/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+    -DincludeScope=runtime -DincludeArtifactIds=hadoop-aws,aws-java-sdk-bundle,wildfly-openssl -DoutputDirectory="$peers/s3a/jars"
+  finish s3a $hadoop_version
+}
+
 install_hudi_rs() {
   done_already hudi-rs $hudi_rs_version && return
   need python3 "hudi-rs"
@@ -129,11 +147,11 @@ for arg in "$@"; do
   case $arg in
     -h | --help) usage; exit 0 ;;
     --print-dir) echo "$peers"; exit 0 ;;
-    kafka | apicurio | versitygw | spark | hudi-rs | duckdb) wanted+=("$arg") ;;
+    kafka | apicurio | versitygw | spark | s3a | hudi-rs | duckdb) wanted+=("$arg") ;;
     *) echo "peers: unknown peer $arg" >&2; usage >&2; exit 2 ;;
   esac
 done
-[[ ${#wanted[@]} -gt 0 ]] || wanted=(kafka apicurio versitygw spark hudi-rs)
+[[ ${#wanted[@]} -gt 0 ]] || wanted=(kafka apicurio versitygw spark s3a hudi-rs)
 mkdir -p "$peers"
 exec 9>"$peers/.lock"
 flock 9 # two runs at once would install over each other

@@ -20,8 +20,8 @@ Stages:
   deploy    compose file and charts: parsed, linted, rendered, decoded strictly
   scenario  the pipeline on the embedded stack, as one process and as real processes; seeded defects are caught
   chaos     kill -9 and SIGSTOP of each service, short form; --full: ten kills each, on real Kafka (slow, by hand)
-  interop   real Kafka, registry and S3 server; Spark with Hudi 0.15.0, 1.1.1, 1.2.0 and hudi-rs read tables; the S3 store on the real
-            server    needs java, mvn, python3
+  interop   real Kafka, registry and S3 server; Spark with Hudi 0.15.0, 1.1.1, 1.2.0 and hudi-rs read and write tables; the S3 store on
+            the real server; the table of engines is up to date    needs java, mvn, python3    --full: more cells of each kind (slow)
   dev       scripts/dev.sh runs the main job, twice on one folder
 TXT
 }
@@ -123,7 +123,12 @@ stage_chaos() {
 
 stage_interop() {
   scripts/peers.sh || { failed=$((failed + 1)); return; }
-  PLAYHEAD_PEERS=$(scripts/peers.sh --print-dir) go_test interop -timeout 20m ./services/e2e/peers ./services/e2e/interop
+  local table=$logs/ENGINES.md form=short
+  ! $full || form=full
+  PLAYHEAD_PEERS=$(scripts/peers.sh --print-dir) PLAYHEAD_INTEROP=$form PLAYHEAD_ENGINE_TABLE=$table \
+    go_test interop -timeout 40m ./services/e2e/peers ./services/e2e/interop
+  # When this fails and nothing else: cp the new table over the committed one.
+  check engine-table diff -u services/lake-writer/hudi/ENGINES.md "$table"
   check real-s3 real_s3
 }
 

@@ -53,7 +53,7 @@ type request struct {
 	Schema    string `json:"schema,omitempty"`
 	In        string `json:"in,omitempty"`
 
-	Call string `json:"call,omitempty"` // a procedure
+	Hadoop map[string]string `json:"hadoop,omitempty"` // settings of Spark's file systems
 }
 
 // engine is a program that answers requests.
@@ -91,6 +91,7 @@ func engines(t *testing.T, install string) []engine {
 		list = append(list, engine{name: "spark-hudi-" + bundle, bundle: bundle, argv: []string{
 			python("spark"), filepath.Join(scripts, "spark_engine.py"),
 			"--jars", filepath.Join(install, "spark", "jars"), "--bundle", bundle, "--log4j", filepath.Join(scripts, "log4j2.properties"),
+			"--file-systems", filepath.Join(install, "s3a", "jars"),
 		}})
 	}
 	return list

@@ -267,6 +267,7 @@ func TestModel(t *testing.T) {
 					}
 				}
 				m.check(Query{}, m.rows)
+				m.dump()
 			})
 		}
 	}

@@ -3,7 +3,7 @@
 Query:  {"id", "path", "type": "snapshot"|"read_optimized"|"incremental", "begin", "as_of", "where", "options",
          "out": file for the rows, one canonical JSON a line}
 Write:  {"id", "path", "operation": "upsert"|"delete"|..., "mode", "options", "schema": columns as in SQL, "in": file of rows}
-Call:   {"id", "path", "call": SQL with {table} for the table's name, "options"}
+Hadoop: {"id", "hadoop": settings of the file systems}
 Answer: {"id", "rows"} or {"id", "error"}
 
 One session answers all requests: a session costs 10-20 s to start.
@@ -17,13 +17,13 @@ import sys
 import canonical
 
 
-def session(jars, log4j, s3):
+def session(jar, more, log4j):
     from pyspark.sql import SparkSession
 
     java = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Duser.timezone=UTC -Djol.skipHotspotSAAttach=true -Dlog4j.configurationFile=file:" + log4j
-    builder = (
+    return (
         SparkSession.builder.appName("playhead-interop").master("local[2]")
-        .config("spark.jars", ",".join(jars)).config("spark.driver.extraClassPath", ":".join(jars))
+        .config("spark.jars", jar).config("spark.driver.extraClassPath", ":".join([jar, *more]))
         .config("spark.driver.memory", "2g")
         .config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
         .config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
@@ -35,17 +35,8 @@ def session(jars, log4j, s3):
         .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.hudi.catalog.HoodieCatalog")
         .config("spark.sql.warehouse.dir", os.path.join(os.environ["TMPDIR"], "spark-warehouse"))
         .config("spark.sql.catalogImplementation", "in-memory")
+        .getOrCreate()
     )
-    if s3:
-        key, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
-        for name, value in {
-            "endpoint": s3, "endpoint.region": "us-east-1", "path.style.access": "true", "connection.ssl.enabled": "false",
-            "access.key": key, "secret.key": secret,
-            "aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
-            "directory.marker.retention": "keep",
-        }.items():
-            builder = builder.config("spark.hadoop.fs.s3a." + name, value)
-    return builder.getOrCreate()
 
 
 def read(spark, query):
@@ -76,18 +67,11 @@ def write(spark, step):
     return len(rows)
 
 
-def call(spark, step):
-    """Runs a procedure. Procedures need a table of the catalog, and take writers' options from the session."""
-    table = "call_%s" % "".join(c if c.isalnum() else "_" for c in step["path"])
-    for name, value in step["options"].items():
-        spark.conf.set(name, value)
-    try:
-        spark.sql("CREATE TABLE IF NOT EXISTS %s USING hudi LOCATION '%s'" % (table, step["path"]))
-        spark.catalog.refreshTable(table)
-        return len(spark.sql(step["call"].replace("{table}", table)).collect())
-    finally:
-        for name in step["options"]:
-            spark.conf.unset(name)
+def hadoop(spark, settings):
+    configuration = spark.sparkContext._jsc.hadoopConfiguration()
+    for name, value in settings["hadoop"].items():
+        configuration.set(name, value)
+    return len(settings["hadoop"])
 
 
 def causes(err):
@@ -105,22 +89,19 @@ def main():
     parser.add_argument("--jars", required=True, help="folder of the Hudi bundles")
     parser.add_argument("--bundle", required=True, help="Hudi version, for example 1.2.0")
     parser.add_argument("--log4j", required=True)
-    parser.add_argument("--s3-jars", help="folder of Hadoop's S3A")
-    parser.add_argument("--s3", help="endpoint for s3a paths; keys from the environment")
+    parser.add_argument("--file-systems", required=True, help="folder of jars of further Hadoop file systems")
     args = parser.parse_args()
     jars = glob.glob(os.path.join(args.jars, "hudi-spark3.5-bundle_2.12-%s.jar" % args.bundle))
     if len(jars) != 1:
         sys.exit("no Hudi bundle %s in %s" % (args.bundle, args.jars))
-    if args.s3:
-        jars += sorted(glob.glob(os.path.join(args.s3_jars, "*.jar")))
     # The JVM prints warnings to standard output: answers go to a private copy of it.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    spark = session(jars, args.log4j, args.s3)
+    spark = session(jars[0], sorted(glob.glob(os.path.join(args.file_systems, "*.jar"))), args.log4j)
     spark.sparkContext.setLogLevel("ERROR")
     for line in sys.stdin:
         request = json.loads(line)
-        run = write if "operation" in request else call if "call" in request else read
+        run = write if "operation" in request else hadoop if "hadoop" in request else read
         try:
             result = {"id": request["id"], "rows": run(spark, request)}
         except Exception as err:  # the next request may still be answered
