@@ -47,8 +47,13 @@ func sections() []section {
 	for _, o := range turns() {
 		writing = append(writing, o.row())
 	}
+	var onS3 []string
+	for _, o := range s3Tables {
+		onS3 = append(onS3, s3Row(o.version, o.kind))
+	}
 	return []section{
 		reading,
+		{"On S3", "The same, written through the S3 store of the lake-writer to a real S3 server, and read from there: by Spark through S3A.", onS3},
 		{"Queries", "The same, by query. Of a merge-on-read table whose rows were replaced, incremental queries are not compared: Spark and hudi-rs answer " +
 			"from the logs of the window alone and list records that lost.", []string{"snapshot", "as of", "incremental", "read optimised", "filters"}},
 		{"Writing in turns", "The engine upserts, deletes, rolls a failed attempt of ours back, compacts and cleans; this library goes on after each; both and " +
