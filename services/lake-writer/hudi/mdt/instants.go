@@ -15,11 +15,15 @@ var instantName = regexp.MustCompile(`^(\d{14,20})(?:_(\d{14,20}))?\.([a-z]+)(?:
 
 // instants is what an active timeline says of the instants that this package meets.
 type instants struct {
-	layout  int
-	written map[string]string   // completed writes -> completion time, in layout 1 the instant itself
-	done    map[string]struct{} // completed, whatever they did
-	pending map[string]struct{}
-	first   string // the oldest on the timeline, savepoints aside; earlier ones were archived, so they completed
+	folder     string // of the timeline
+	properties meta.Properties
+	layout     int
+	written    map[string]string   // completed writes -> completion time, in layout 1 the instant itself
+	changed    map[string]string   // completed writes, cleans and restores: all that change which files there are -> completion time
+	done       map[string]struct{} // completed, whatever they did
+	pending    map[string]struct{}
+	actions    map[string][]string // of each instant, as its files name them
+	first      string              // the oldest on the timeline, savepoints aside; earlier ones were archived, so they completed
 }
 
 // readInstants reads the active timeline of the table whose .hoodie folder is given.
@@ -34,7 +38,8 @@ func readInstants(ctx context.Context, store storage.Store, folder string) (*ins
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
 	t := &instants{
-		layout: 1, written: make(map[string]string), done: make(map[string]struct{}), pending: make(map[string]struct{}),
+		properties: p, layout: 1, written: make(map[string]string), changed: make(map[string]string), done: make(map[string]struct{}),
+		pending: make(map[string]struct{}), actions: make(map[string][]string),
 	}
 	switch version := p.First(meta.TimelineLayout); version {
 	case "", "1": // tables older than the property have layout 1
@@ -47,6 +52,7 @@ func readInstants(ctx context.Context, store storage.Store, folder string) (*ins
 	default:
 		return nil, fmt.Errorf("read %s: timeline layout %q is not known", key, version)
 	}
+	t.folder = folder
 	// Instants begin with a year of this millennium, or with zeros when they build a metadata table. Other files and folders of the same
 	// place, such as archives and markers, may be many more and do not.
 	for _, prefix := range []string{folder + "0", folder + "2"} {
@@ -76,6 +82,7 @@ func (t *instants) add(name string) {
 	if t.first == "" || instant < t.first {
 		t.first = instant
 	}
+	t.actions[instant] = append(t.actions[instant], action)
 	if state != "" || action == "inflight" { // the inflight file of a commit has no action word
 		t.pending[instant] = struct{}{}
 		return
@@ -85,7 +92,9 @@ func (t *instants) add(name string) {
 	}
 	switch action {
 	case "commit", "deltacommit", "replacecommit":
-		t.written[instant] = completion
+		t.written[instant], t.changed[instant] = completion, completion
+	case "clean", "restore":
+		t.changed[instant] = completion
 	}
 	t.done[instant] = struct{}{}
 }

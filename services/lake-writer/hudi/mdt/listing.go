@@ -47,10 +47,8 @@ type Listing struct {
 // Files reads the listing as engines do: the newest base file, and from the logs behind it the blocks whose instant completed in the
 // metadata table and is not pending in the table itself. Errors: ErrAbsent, *hfile.CorruptError, *logfile.CorruptError, the store's.
 func Files(ctx context.Context, store storage.Store) (Listing, error) {
-	if _, err := store.Stat(ctx, metadataTimeline+path.Base(meta.PropertiesKey)); errors.Is(err, storage.ErrNotExist) {
-		return Listing{}, ErrAbsent
-	} else if err != nil {
-		return Listing{}, fmt.Errorf("look for the metadata table: %w", err)
+	if err := present(ctx, store); err != nil {
+		return Listing{}, err
 	}
 	data, err := readInstants(ctx, store, dataTimeline)
 	if err != nil {
@@ -60,25 +58,46 @@ func Files(ctx context.Context, store storage.Store) (Listing, error) {
 	if err != nil {
 		return Listing{}, err
 	}
-	groups := make(map[string][]dataFile)
-	for info, err := range store.List(ctx, filesFolder) {
-		if err != nil {
-			return Listing{}, fmt.Errorf("list %s: %w", filesFolder, err)
-		}
-		if f, ok := parseDataFile(info.Key, info.Size); ok {
-			groups[f.group] = append(groups[f.group], f)
-		}
+	groups, err := listGroups(ctx, store)
+	if err != nil {
+		return Listing{}, err
 	}
 	if len(groups) == 0 {
 		return Listing{}, ErrAbsent
 	}
-	m := merger{store: store, data: data, own: own, schemas: make(map[string]*recordSchema), records: make(map[string]map[string]int64)}
+	m := newMerger(store, data, own)
 	for _, group := range slices.Sorted(maps.Keys(groups)) {
 		if err := m.slice(ctx, latestSlice(groups[group], own)); err != nil {
 			return Listing{}, err
 		}
 	}
 	return m.listing(), nil
+}
+
+// present is nil when there is a metadata table.
+func present(ctx context.Context, store storage.Store) error {
+	_, err := store.Stat(ctx, metadataTimeline+path.Base(meta.PropertiesKey))
+	if errors.Is(err, storage.ErrNotExist) {
+		return ErrAbsent
+	}
+	if err != nil {
+		return fmt.Errorf("look for the metadata table: %w", err)
+	}
+	return nil
+}
+
+// listGroups are the files of the partition by file group.
+func listGroups(ctx context.Context, store storage.Store) (map[string][]dataFile, error) {
+	groups := make(map[string][]dataFile)
+	for info, err := range store.List(ctx, filesFolder) {
+		if err != nil {
+			return nil, fmt.Errorf("list %s: %w", filesFolder, err)
+		}
+		if f, ok := parseDataFile(info.Key, info.Size); ok {
+			groups[f.group] = append(groups[f.group], f)
+		}
+	}
+	return groups, nil
 }
 
 // slice is a base file, if there is one, and the logs to merge into it, in order.

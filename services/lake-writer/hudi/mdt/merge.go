@@ -21,6 +21,10 @@ type merger struct {
 	damaged   []string
 }
 
+func newMerger(store storage.Store, data, own *instants) merger {
+	return merger{store: store, data: data, own: own, schemas: make(map[string]*recordSchema), records: make(map[string]map[string]int64)}
+}
+
 func (m *merger) slice(ctx context.Context, s slice) error {
 	if s.base != nil {
 		if err := m.baseFile(ctx, *s.base); err != nil {
