@@ -27,6 +27,7 @@ type attempt struct {
 	schema        string // of the table after the commit
 	plans         []groupPlan
 	newPartitions []string
+	replaces      map[string][]string // file ids by partition that the attempt takes away; nil unless it is a replacecommit
 	instant       timeline.Instant
 	reserved      bool // the instant is this attempt's, and may be on the timeline
 	files         []plannedFile
@@ -127,6 +128,9 @@ func (w *Writer) begin(ctx context.Context, req CommitRequest) (*attempt, error)
 	}
 	if a.schema, err = w.nextSchema(ctx, tl, req); err != nil {
 		return nil, err
+	}
+	if req.Operation == InsertOverwrite {
+		return a, a.planOverwrite(ctx)
 	}
 	a.plans, a.newPartitions, err = w.planGroups(ctx, tl, req.Groups)
 	return a, err

@@ -43,6 +43,7 @@ func (a *attempt) completedFile() ([]byte, error) {
 	c := meta.Commit{
 		PartitionToWriteStats: make(map[string][]meta.WriteStat), ExtraMetadata: make(map[string]string),
 		OperationType: a.operation, Compacted: a.action == timeline.Compaction,
+		PartitionToReplaceFileIDs: a.replaces,
 	}
 	maps.Copy(c.ExtraMetadata, a.req.ExtraMetadata)
 	c.ExtraMetadata[meta.SchemaKey], c.ExtraMetadata[meta.PlayheadKey] = a.schema, text
@@ -50,6 +51,9 @@ func (a *attempt) completedFile() ([]byte, error) {
 		c.ExtraMetadata[meta.CheckpointKey] = cp
 	}
 	a.result = CommitResult{Instant: a.instant, CommitID: a.id}
+	for _, ids := range a.replaces {
+		a.result.Replaced += len(ids)
+	}
 	for i := range a.files {
 		f := &a.files[i]
 		a.result.Duplicates += f.result.duplicates

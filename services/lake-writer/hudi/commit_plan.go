@@ -70,8 +70,11 @@ func (p groupPlan) previous() string {
 
 // checkRequest refuses what is wrong by itself, whatever the table holds.
 func (w *Writer) checkRequest(req CommitRequest) error {
-	if req.Operation != Insert && req.Operation != Upsert {
+	if req.Operation < Insert || req.Operation > InsertOverwrite {
 		return fmt.Errorf("%w: operation %d", ErrInvalid, req.Operation)
+	}
+	if req.Operation == InsertOverwrite && len(req.Groups) == 0 {
+		return fmt.Errorf("%w: no partition to overwrite", ErrInvalid)
 	}
 	if req.Operation == Insert && w.table.Type() == MergeOnRead {
 		return fmt.Errorf("%w: Insert leaves out keys that are there, and a merge-on-read table does not look them up; use Upsert", ErrInvalid)
@@ -163,15 +166,11 @@ func checkpoint(offsets map[string]map[int32]int64) (text string, ok bool) {
 
 // planGroups finds each group's file as of the timeline, and which partitions are new.
 func (w *Writer) planGroups(ctx context.Context, tl *timeline.Timeline, groups []Group) (plans []groupPlan, newPartitions []string, err error) {
-	byPartition := make(map[string][]Group)
-	for _, g := range groups {
-		if len(g.Records) > 0 {
-			byPartition[g.Partition] = append(byPartition[g.Partition], g)
-		}
-	}
-	if len(byPartition) == 0 {
+	groups = slices.DeleteFunc(slices.Clone(groups), func(g Group) bool { return len(g.Records) == 0 })
+	if len(groups) == 0 {
 		return nil, nil, nil
 	}
+	byPartition, partitions := groupsByPartition(groups)
 	replaced, err := w.table.Replaced(ctx, tl)
 	if err != nil {
 		return nil, nil, err
@@ -179,30 +178,16 @@ func (w *Writer) planGroups(ctx context.Context, tl *timeline.Timeline, groups [
 	if err := w.mu.committed.follow(ctx, w.table, tl); err != nil {
 		return nil, nil, err
 	}
-	for _, partition := range slices.Sorted(maps.Keys(byPartition)) {
-		objects, hasMetafile, err := w.listPartition(ctx, partition)
+	for _, partition := range partitions {
+		view, hasMetafile, err := w.viewPartition(ctx, tl, partition, replaced)
 		if err != nil {
 			return nil, nil, err
 		}
 		if !hasMetafile {
 			newPartitions = append(newPartitions, partition)
 		}
-		placing, err := w.table.placing(ctx, tl, objects)
-		if err != nil {
-			return nil, nil, err
-		}
-		view := fileslice.Latest(objects, placing, replaced)
-		if err := w.checkPresent(partition, objects); err != nil {
-			return nil, nil, err
-		}
-		if err := w.sweepOrphans(ctx, view); err != nil {
-			return nil, nil, err
-		}
-		if view.Slices, err = w.sweepOrphanLogs(ctx, view.Slices); err != nil {
-			return nil, nil, err
-		}
 		for _, g := range byPartition[partition] {
-			plan, err := w.planGroup(g, view.Slices, replaced[partition])
+			plan, err := w.planGroup(g, view, replaced[partition])
 			if err != nil {
 				return nil, nil, err
 			}
@@ -210,6 +195,39 @@ func (w *Writer) planGroups(ctx context.Context, tl *timeline.Timeline, groups [
 		}
 	}
 	return plans, newPartitions, nil
+}
+
+// groupsByPartition orders groups by their partitions, and these by name.
+func groupsByPartition(groups []Group) (byPartition map[string][]Group, partitions []string) {
+	byPartition = make(map[string][]Group)
+	for _, g := range groups {
+		byPartition[g.Partition] = append(byPartition[g.Partition], g)
+	}
+	return byPartition, slices.Sorted(maps.Keys(byPartition))
+}
+
+// viewPartition are the newest slices of a partition's file groups. It makes sure that their files are there, and deletes what dead attempts
+// left among them.
+func (w *Writer) viewPartition(
+	ctx context.Context, tl *timeline.Timeline, partition string, replaced map[string][]string,
+) (view []fileslice.Slice, hasMetafile bool, err error) {
+	objects, hasMetafile, err := w.listPartition(ctx, partition)
+	if err != nil {
+		return nil, false, err
+	}
+	placing, err := w.table.placing(ctx, tl, objects)
+	if err != nil {
+		return nil, false, err
+	}
+	latest := fileslice.Latest(objects, placing, replaced)
+	if err := w.checkPresent(partition, objects); err != nil {
+		return nil, false, err
+	}
+	if err := w.sweepOrphans(ctx, latest); err != nil {
+		return nil, false, err
+	}
+	view, err = w.sweepOrphanLogs(ctx, latest.Slices)
+	return view, hasMetafile, err
 }
 
 // checkPresent makes sure that the newest files of all groups of a partition are there. An attempt rewrites some of them, but a file that

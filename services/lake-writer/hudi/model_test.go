@@ -76,8 +76,10 @@ func (m *tableModel) acquire() {
 func (m *tableModel) step() {
 	m.t.Helper()
 	switch n := m.rnd.IntN(100); {
-	case n < 55:
+	case n < 50:
 		m.commit()
+	case n < 55:
+		m.overwrite()
 	case n < 67:
 		m.compact()
 	case n < 72:
@@ -153,6 +155,35 @@ func (m *tableModel) commit() {
 		}
 	}
 	m.rows = next
+	m.remember(r.Instant)
+}
+
+// overwrite puts a few rows, or none, in place of all.
+func (m *tableModel) overwrite() {
+	m.t.Helper()
+	req := CommitRequest{Operation: InsertOverwrite, WriterSchemas: []string{m.avro}}
+	for b := range protoConfig.Buckets {
+		req.Groups = append(req.Groups, Group{Partition: "day=1", Bucket: b})
+	}
+	m.rows = make(map[string]modelRow)
+	for range m.rnd.IntN(6) {
+		session, event, key := m.key()
+		row := modelRow{Time: int64(m.rnd.IntN(9)), Cdn: fmt.Sprint("c", m.rnd.IntN(100))}
+		g := &req.Groups[keys.Bucket(protoConfig.Buckets, session)]
+		g.Records = append(g.Records, m.record(session, event, key, row))
+		m.times[key] = max(m.times[key], row.Time)
+		if old, twice := m.rows[key]; !twice || row.Time >= old.Time {
+			m.rows[key] = row
+		}
+	}
+	r, err := m.writer.Commit(m.t.Context(), req)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	for key, row := range m.rows {
+		row.Commit = r.Instant
+		m.rows[key] = row
+	}
 	m.remember(r.Instant)
 }
 

@@ -195,12 +195,14 @@ func (w *Writer) rollBack(ctx context.Context, instant timeline.Instant) error {
 	return w.deleteAttempt(ctx, instant)
 }
 
-// findAttempt finds an instant that an attempt of this library can be: an ordinary commit or a compaction.
-func (w *Writer) findAttempt(tl *timeline.Timeline, instant timeline.Instant) (timeline.Entry, bool) {
-	if e, ok := tl.Find(instant, w.table.commitAction()); ok {
-		return e, true
+// findAttempt finds an instant that an attempt of this library can be: an ordinary commit, a replacecommit or a compaction.
+func (w *Writer) findAttempt(tl *timeline.Timeline, instant timeline.Instant) (e timeline.Entry, ok bool) {
+	for _, action := range []timeline.Action{w.table.commitAction(), timeline.ReplaceCommit, timeline.Compaction} {
+		if e, ok = tl.Find(instant, action); ok {
+			break
+		}
 	}
-	return tl.Find(instant, timeline.Compaction)
+	return e, ok
 }
 
 // takenUp reports whether log files were named after a pending compaction: a writer that finds it pending puts its rows on top of the slice
@@ -232,12 +234,12 @@ func (w *Writer) takenUp(ctx context.Context, e timeline.Entry) (bool, error) {
 	return false, nil
 }
 
-// pendingNote is the note that an attempt of this library leaves on the timeline while it is pending: an ordinary commit in its inflight
-// file, a compaction in its plan.
+// pendingNote is the note that an attempt of this library leaves on the timeline while it is pending: a commit in its inflight file, a
+// compaction in its plan.
 func (w *Writer) pendingNote(ctx context.Context, e timeline.Entry) (note meta.CommitNote, ours bool, err error) {
 	var c *meta.Commit
 	switch {
-	case e.Action == w.table.commitAction() && e.State == timeline.Inflight:
+	case (e.Action == w.table.commitAction() || e.Action == timeline.ReplaceCommit) && e.State == timeline.Inflight:
 		c, err = w.table.Commit(ctx, e)
 	case e.Action == timeline.Compaction:
 		var plan *meta.CompactionPlan
@@ -375,7 +377,7 @@ func (w *Writer) pendingRollback(ctx context.Context, tl *timeline.Timeline, fai
 			continue
 		}
 		target, err := w.rollbackTarget(ctx, e)
-		if err != nil || target == failed {
+		if err != nil || target.Instant == failed {
 			return e, err == nil, err
 		}
 	}
@@ -419,13 +421,14 @@ func (w *Writer) completeRollback(ctx context.Context, rollback, failed timeline
 	return nil
 }
 
-// rollbackTarget is the instant that a pending rollback undoes.
-func (w *Writer) rollbackTarget(ctx context.Context, e timeline.Entry) (timeline.Instant, error) {
+// rollbackTarget is the instant, with its action, that a pending rollback undoes.
+func (w *Writer) rollbackTarget(ctx context.Context, e timeline.Entry) (timeline.Entry, error) {
 	plan, err := w.loadRollback(ctx, e)
 	if err != nil {
-		return "", err
+		return timeline.Entry{}, err
 	}
-	return timeline.Instant(plan.InstantToRollback.CommitTime), nil
+	undone := plan.InstantToRollback
+	return w.table.entry(timeline.Instant(undone.CommitTime), timeline.Action(undone.Action), ""), nil
 }
 
 // loadRollback reads the plan of a rollback.
@@ -458,11 +461,10 @@ func (w *Writer) finishRollbacks(ctx context.Context, tl *timeline.Timeline) (so
 		if err != nil {
 			return some, err
 		}
-		if _, there := w.findAttempt(now, target); there { // another engine's, or of a commit that completed
+		if _, there := w.findAttempt(now, target.Instant); there { // another engine's, or of a commit that completed
 			continue
 		}
-		failed := w.table.entry(target, w.table.commitAction(), "")
-		if err := errors.Join(w.putInflight(ctx, e), w.completeRollback(ctx, e, failed, nil)); err != nil {
+		if err := errors.Join(w.putInflight(ctx, e), w.completeRollback(ctx, e, target, nil)); err != nil {
 			return some, err
 		}
 		some = true

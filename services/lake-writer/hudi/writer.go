@@ -25,6 +25,9 @@ const (
 	Insert Operation = iota
 	// Upsert keeps the one whose ordering field is greater, and of equal ones the newer; deletions come to pass in the order of the records.
 	Upsert
+	// InsertOverwrite puts the records in place of everything that their partitions hold, merged among themselves as Upsert does. A
+	// partition of which the groups have no records loses its rows.
+	InsertOverwrite
 )
 
 // Group are the records of one file group.
@@ -59,6 +62,7 @@ type CommitResult struct {
 	Updated    int64 // rows replaced by a rewrite
 	Deleted    int64 // rows taken away by a rewrite; where a log was appended to, keys to delete
 	Duplicates int64 // records that Insert left out, since their key was in the group already
+	Replaced   int   // file groups that InsertOverwrite took away
 	Files      int
 	Bytes      int64 // of the files
 	// Projected is false when the commit happened but its instant is not on the timeline yet, so that readers do not see it. The next

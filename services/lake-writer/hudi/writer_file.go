@@ -50,7 +50,7 @@ func writeDataFile(ctx context.Context, t *Table, job fileJob) (fileResult, erro
 		return writeLogFile(job)
 	case job.kind == compact:
 		return writeCompactedFile(ctx, t, job)
-	case job.operation == Upsert:
+	case job.operation == Upsert, job.operation == InsertOverwrite:
 		return writeUpsertedFile(ctx, t, job)
 	default:
 		return writeInsertedFile(ctx, t, job)

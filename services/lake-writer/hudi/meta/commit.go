@@ -31,9 +31,12 @@ type Commit struct {
 
 // Operations that this library writes or decides by (WriteOperationType).
 const (
-	OperationUpsert  = "UPSERT"  // every commit and log append of this library: records go to their groups by key
-	OperationCompact = "COMPACT" // of a completed compaction, whose commit is also Compacted
-	OperationCluster = "CLUSTER" // of a completed clustering
+	OperationUpsert          = "UPSERT"           // every commit and log append of this library: records go to their groups by key
+	OperationInsertOverwrite = "INSERT_OVERWRITE" // of a replacecommit: partitions with new rows in place of all that they had
+	OperationDeletePartition = "DELETE_PARTITION" // of a replacecommit: partitions without rows
+	OperationBulkInsert      = "BULK_INSERT"      // rows in file groups of their own, whether their keys are in the table or not
+	OperationCompact         = "COMPACT"          // of a completed compaction, whose commit is also Compacted
+	OperationCluster         = "CLUSTER"          // of a completed clustering
 )
 
 // WriteStat says what a commit did to one file group (HoodieWriteStat). Path is relative to the table's base path.

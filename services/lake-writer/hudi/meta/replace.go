@@ -1,8 +1,12 @@
 package meta
 
 import (
+	_ "embed"
 	"errors"
 	"fmt"
+	"sync"
+
+	"github.com/hamba/avro/v2"
 )
 
 // ErrRequestedReplace: bytes are no requested replacecommit or clustering.
@@ -11,10 +15,10 @@ var ErrRequestedReplace = errors.New("malformed requested replace")
 // RequestedReplace is the content of a requested clustering, or in layout 1 replacecommit (HoodieRequestedReplaceMetadata). An insert
 // overwrite says nothing in it.
 type RequestedReplace struct {
-	OperationType  string            `json:"operationType"` // OperationCluster, "" for an insert overwrite
-	ClusteringPlan *ClusteringPlan   `json:"clusteringPlan"`
-	ExtraMetadata  map[string]string `json:"extraMetadata"`
-	Version        int               `json:"version"`
+	OperationType  string            `json:"operationType,omitempty"` // OperationCluster, "" for an insert overwrite
+	ClusteringPlan *ClusteringPlan   `json:"clusteringPlan,omitempty"`
+	ExtraMetadata  map[string]string `json:"extraMetadata,omitzero"`
+	Version        int               `json:"version,omitempty"`
 }
 
 // ClusteringPlan says which slices become which groups (HoodieClusteringPlan).
@@ -51,6 +55,31 @@ type ClusteringStrategy struct {
 	StrategyClassName string            `json:"strategyClassName"`
 	StrategyParams    map[string]string `json:"strategyParams"`
 	Version           int               `json:"version"`
+}
+
+// The schema is that of Hudi 1.1 and later, as its own files embed it. Hudi 0.15, which lacks a field at the end of the plan, reads it too.
+var (
+	//go:embed requested_replace_schema.avsc
+	requestedReplaceText string
+
+	requestedReplaceSchema = sync.OnceValues(func() (avro.Schema, error) { return parseSchema(requestedReplaceText) })
+)
+
+// Encode is the request's Avro object container file. The same request has the same bytes.
+func (r RequestedReplace) Encode() ([]byte, error) {
+	schema, err := requestedReplaceSchema()
+	if err != nil {
+		return nil, fmt.Errorf("encode requested replace: %w", err)
+	}
+	record, err := generic(r)
+	if err != nil {
+		return nil, fmt.Errorf("encode requested replace: %w", err)
+	}
+	data, err := encodeRecord(requestedReplaceText, schema, record)
+	if err != nil {
+		return nil, fmt.Errorf("encode requested replace: %w", err)
+	}
+	return data, nil
 }
 
 // ParseRequestedReplace reads a requested clustering or replacecommit. No bytes are a request that says nothing, which some releases write
