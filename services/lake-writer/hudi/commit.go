@@ -33,7 +33,8 @@ type attempt struct {
 	files         []plannedFile
 	next          txn.Head // what replaces base
 	result        CommitResult
-	undo          *undo // of a restore or a rollback of completed commits; nil for what writes
+	heartbeat     *heartbeat // on a shared table
+	undo          *undo      // of a restore or a rollback of completed commits; nil for what writes
 }
 
 // plannedFile is a data file of an attempt, and after it was built what is in it.
@@ -74,18 +75,24 @@ func (a *attempt) run(ctx context.Context) (*CommitResult, error) {
 
 // runSteps takes an attempt through steps to the decision.
 func (a *attempt) runSteps(ctx context.Context, steps ...func(context.Context) error) (*CommitResult, error) {
-	w := a.w
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return nil, a.fail(ctx, err)
 		}
 	}
+	return a.decide(ctx)
+}
+
+// swap replaces HEAD, which decides, and does what follows.
+func (a *attempt) swap(ctx context.Context) (*CommitResult, error) {
+	w := a.w
 	stored, err := txn.CompareAndSwap(ctx, w.table.store, a.base, a.next)
 	switch {
 	case err == nil:
 		return a.finish(ctx, stored), nil
 	case errors.Is(err, txn.ErrUnknown):
 		w.mu.undecided = a
+		a.heartbeat.endIn(heartbeatAfterlife)
 		return nil, fmt.Errorf("%s %s: %w: %w", a.verb(), a.instant, ErrUnknownOutcome, err)
 	default:
 		return nil, a.fail(ctx, err)
@@ -208,6 +215,9 @@ func (a *attempt) reserve(ctx context.Context) error {
 			}
 			continue
 		}
+		if err := a.startHeartbeat(ctx); err != nil {
+			return err
+		}
 		_, err = store.Put(ctx, a.entry(timeline.Requested).Key(), a.requested, storage.Condition{IfAbsent: true})
 		if err == nil {
 			return nil
@@ -254,20 +264,26 @@ func (a *attempt) entry(s timeline.State) timeline.Entry {
 func (a *attempt) finish(ctx context.Context, stored txn.Stored) *CommitResult {
 	a.w.mu.head = stored
 	if a.undo != nil {
+		a.heartbeat.end()
 		return a.finishUndo(ctx)
 	}
 	result := a.result
 	if stored.Head.Sequence > a.next.Sequence { // whoever went on from it has put it on the timeline before
+		a.heartbeat.end()
 		result.Projected = true
 		return &result
 	}
 	result.Projected = txn.Complete(ctx, a.w.table.store, a.next) == nil
-	if result.Projected {
-		if a.next.Staged != nil {
-			_ = a.w.table.store.Delete(ctx, a.next.Staged.Key) // else swept by the next Acquire
-		}
-		_ = a.w.deleteAttempt(ctx, a.instant) // else swept by the next settle
+	if !result.Projected {
+		a.w.mu.unshown = a.heartbeat
+		a.heartbeat.endIn(heartbeatAfterlife)
+		return &result
 	}
+	a.heartbeat.end()
+	if a.next.Staged != nil {
+		_ = a.w.table.store.Delete(ctx, a.next.Staged.Key) // else swept by the next Acquire
+	}
+	_ = a.w.deleteAttempt(ctx, a.instant) // else swept by the next settle
 	return &result
 }
 
@@ -279,6 +295,7 @@ const cleanupTimeout = 30 * time.Second
 func (a *attempt) fail(ctx context.Context, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
+	a.heartbeat.end()
 	w := a.w
 	cause = fmt.Errorf("%s %s: %w", a.verb(), a.instant, cause)
 	stored, err := txn.Load(ctx, w.table.store)

@@ -101,6 +101,9 @@ func (f *plannedFile) stat(layout timeline.Layout) meta.WriteStat {
 func (f *plannedFile) describeLog(s *meta.WriteStat, layout timeline.Layout) {
 	s.PrevCommit = string(f.log.Instant)
 	s.LogStat = &meta.LogStat{LogVersion: f.log.Version, BaseFile: f.plan.slice.Base.Name()}
+	if f.plan.onto != "" { // the slice has no base file yet
+		s.LogStat.BaseFile = ""
+	}
 	if layout == timeline.Layout2 {
 		s.LogFiles = []string{f.log.Name()}
 		return

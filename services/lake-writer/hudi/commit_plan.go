@@ -37,6 +37,8 @@ type groupPlan struct {
 	id        string          // file id
 	slice     fileslice.Slice // the group's newest; without base file and logs for a new group
 	records   []Record
+	// onto is the pending compaction of another engine that the log file goes on top of, in layout 1; "" without one.
+	onto timeline.Instant
 }
 
 // file names the data file that the plan makes at an instant, in a table whose timeline has a layout.
@@ -51,7 +53,7 @@ func (p groupPlan) file(layout timeline.Layout, instant timeline.Instant, token 
 		return f
 	}
 	// In table version 6 a log carries its base file's instant, or that of the compaction which will make the next one.
-	f.log = fileslice.LogFile{Partition: p.partition, FileID: p.id, Instant: p.slice.Base.Instant, Version: 1, Token: token}
+	f.log = fileslice.LogFile{Partition: p.partition, FileID: p.id, Instant: max(p.slice.Base.Instant, p.onto), Version: 1, Token: token}
 	for _, l := range p.slice.Logs {
 		if f.log.Instant = max(f.log.Instant, l.Instant); l.Instant == f.log.Instant {
 			f.log.Version = max(f.log.Version, l.Version+1)
@@ -178,6 +180,10 @@ func (w *Writer) planGroups(ctx context.Context, tl *timeline.Timeline, groups [
 	if err := w.mu.committed.follow(ctx, w.table, tl); err != nil {
 		return nil, nil, err
 	}
+	pending, err := w.pendingServices(ctx, tl)
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, partition := range partitions {
 		view, hasMetafile, err := w.viewPartition(ctx, tl, partition, replaced)
 		if err != nil {
@@ -190,6 +196,11 @@ func (w *Writer) planGroups(ctx context.Context, tl *timeline.Timeline, groups [
 			plan, err := w.planGroup(g, view, replaced[partition])
 			if err != nil {
 				return nil, nil, err
+			}
+			if service, ok := pending[fileGroup{plan.partition, plan.id}]; ok {
+				if err := plan.besides(service); err != nil {
+					return nil, nil, err
+				}
 			}
 			plans = append(plans, plan)
 		}

@@ -246,6 +246,9 @@ type undoCheck struct {
 }
 
 func (c undoCheck) run(ctx context.Context) error {
+	if c.tl.Layout() == timeline.Layout2 && c.u.to.Completion == "" {
+		return &UnsupportedError{c.u.to.FileName(), "", "the commit is from before the table's upgrade and does not say when it completed"}
+	}
 	saved := false
 	for _, e := range c.tl.Entries() {
 		switch {

@@ -206,7 +206,7 @@ func (r *undoRun) undoCommit(ctx context.Context, tl *timeline.Timeline, info *m
 	w, instant := r.w, timeline.Instant(info.CommitTime)
 	e, there := tl.Find(instant, timeline.Action(info.Action))
 	if !there {
-		e = timeline.Entry{Instant: instant, Action: timeline.Action(info.Action), Layout: tl.Layout()}
+		e = w.table.entry(instant, timeline.Action(info.Action), "")
 	}
 	begin := r.resume
 	if there && e.State == timeline.Completed {

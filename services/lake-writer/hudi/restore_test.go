@@ -570,8 +570,8 @@ func (f paceFunc) Wait(_ context.Context, bytes int64) error {
 func TestRestoreForeignCommit(t *testing.T) {
 	t.Parallel()
 	store, instants := servicesTable(t, 3)
-	foreign := foreignCommit(t, store, "29991231000000000", nil)
-	later := foreignCommit(t, store, "29991231000000001", nil)
+	foreign := foreignCommit(t, store, "29991231000000000", timeline.Commit, nil)
+	later := foreignCommit(t, store, "29991231000000001", timeline.Commit, nil)
 	w := acquire(t, store, "a")
 	if _, err := w.Restore(t.Context(), RestoreOptions{To: foreign}); err != nil {
 		t.Fatal(err)
@@ -597,8 +597,10 @@ func TestRestoreForeignCommit(t *testing.T) {
 	}
 }
 
-// foreignCommit puts a commit of another engine on the timeline, with one file for each key of files.
-func foreignCommit(t *testing.T, store storage.Store, instant timeline.Instant, stats map[string][]meta.WriteStat) timeline.Instant {
+// foreignCommit puts a commit of another engine on the timeline.
+func foreignCommit(
+	t *testing.T, store storage.Store, instant timeline.Instant, action timeline.Action, stats map[string][]meta.WriteStat,
+) timeline.Instant {
 	t.Helper()
 	if stats == nil {
 		stats = map[string][]meta.WriteStat{}
@@ -608,7 +610,7 @@ func foreignCommit(t *testing.T, store storage.Store, instant timeline.Instant, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := timeline.Entry{Instant: instant, Action: timeline.Commit, State: timeline.Completed}
+	e := timeline.Entry{Instant: instant, Action: action, State: timeline.Completed}
 	for _, s := range []timeline.State{timeline.Requested, timeline.Inflight} {
 		put(t, store, e.In(s).Key(), nil)
 	}

@@ -30,6 +30,7 @@ func (w *Writer) settle(ctx context.Context) (*timeline.Timeline, error) {
 		}
 		changed = true
 	}
+	w.mu.unshown.end()
 	undone, err := w.settleUndo(ctx, tl, nil)
 	if err != nil {
 		return nil, err
@@ -273,6 +274,9 @@ const reservationLife = time.Hour
 // sweepReserved undoes an attempt that is not on the timeline.
 func (w *Writer) sweepReserved(ctx context.Context, instant timeline.Instant, files []string) error {
 	gone := append(files, meta.MarkerListKey(instant), meta.MarkerTypeKey(instant))
+	if w.shared != nil {
+		gone = append(gone, heartbeatKey(instant))
+	}
 	if at, err := instant.Time(); err != nil || w.table.options.now().Sub(at) > reservationLife {
 		gone = append(gone, meta.MarkerFolder(instant)+meta.ReservationName)
 	}
@@ -322,11 +326,13 @@ func (w *Writer) markedFiles(ctx context.Context, instant timeline.Instant) ([]s
 	return files, nil
 }
 
-// deleteAttempt deletes an attempt's markers and at the end its reservation.
+// deleteAttempt deletes an attempt's heartbeat and markers and at the end its reservation.
 func (w *Writer) deleteAttempt(ctx context.Context, instant timeline.Instant) error {
-	return w.deleteAll(ctx, []string{
-		meta.MarkerListKey(instant), meta.MarkerTypeKey(instant), meta.MarkerFolder(instant) + meta.ReservationName,
-	})
+	gone := []string{meta.MarkerListKey(instant), meta.MarkerTypeKey(instant), meta.MarkerFolder(instant) + meta.ReservationName}
+	if w.shared != nil {
+		gone = append([]string{heartbeatKey(instant)}, gone...)
+	}
+	return w.deleteAll(ctx, gone)
 }
 
 // rollbackPlan is the requested file of a rollback.

@@ -75,12 +75,14 @@ type Writer struct {
 	table  *Table
 	config tableNote
 	epoch  int64
+	shared *SharedTable // nil when other engines do not write while we do
 	mu     struct {
 		sync.Mutex
 		head      txn.Stored // as last seen
 		undecided *attempt   // its commit may or may not have happened
 		committed committedFiles
-		attempts  int64 // begun by this writer
+		attempts  int64      // begun by this writer
+		unshown   *heartbeat // of a commit that happened and is not on the timeline yet
 	}
 }
 

@@ -16,7 +16,7 @@ const acquireAttempts = 10
 // Acquire makes owner the table's writer. It raises HEAD's epoch, so that nothing which an older owner has under way can be committed any
 // more, then puts the last commit on the timeline if it is not there, and rolls back what older owners left. An error leaves nothing to
 // be undone: acquire again.
-func (t *Table) Acquire(ctx context.Context, owner string) (*Writer, error) {
+func (t *Table) Acquire(ctx context.Context, owner string, opts ...AcquireOption) (*Writer, error) {
 	p, _, err := loadProperties(ctx, t.store)
 	if err != nil {
 		return nil, fmt.Errorf("acquire table: %w", err)
@@ -43,6 +43,9 @@ func (t *Table) Acquire(ctx context.Context, owner string) (*Writer, error) {
 	}
 	w := &Writer{table: t, config: note, epoch: stored.Head.Epoch}
 	w.mu.head = stored
+	for _, o := range opts {
+		o(w)
+	}
 	if _, err := w.settle(ctx); err != nil {
 		return nil, fmt.Errorf("acquire table: %w", err)
 	}
