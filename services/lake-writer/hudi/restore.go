@@ -363,9 +363,14 @@ func (c undoCheck) foreignLog(ctx context.Context, key string) error {
 	if err != nil {
 		return nil
 	}
-	instants, err := c.w.table.options.logInstants(ctx, c.w.table, l)
+	info, err := c.w.table.store.Stat(ctx, key)
 	if errors.Is(err, storage.ErrNotExist) { // cleaned since
 		return nil
+	}
+	var instants []timeline.Instant
+	if err == nil {
+		l.Size = info.Size
+		instants, err = c.w.table.options.logInstants(ctx, c.w.table, l)
 	}
 	if err != nil {
 		return fmt.Errorf("look into %s: %w", key, err)
