@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
-	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
 )
@@ -36,6 +35,9 @@ const archiveBatch = 100
 // whose owner may still be alive, a replacecommit whose replaced files are there, HEAD's own. Data files of instants that never
 // committed would count as committed once the timeline begins after them; they are deleted first.
 //
+// In version 9 the archive is the history of layout 2, whose files are merged when there are many. Readers find the instants of data files
+// there that they need: those of logs which were written while their group was compacted. hudi-rs 0.5 does not read it.
+//
 // An archive file is complete before the first of its instants leaves the timeline, and an instant's completed file leaves last, and the oldest
 // first, so that a crash loses nothing. The next run finds what is in the archive already and goes on; where it cannot know, an entry is in the archive
 // twice, which readers do not show: Hudi collects a set of instants (HoodieArchivedTimeline.loadInstants), and so does Archived.
@@ -53,9 +55,6 @@ func (w *Writer) Archive(ctx context.Context, o ArchiveOptions) (*ArchiveResult,
 }
 
 func (w *Writer) archive(ctx context.Context, o ArchiveOptions, result *ArchiveResult) error {
-	if w.table.layout() == timeline.Layout2 {
-		return &UnsupportedError{meta.TimelineLayout, "2", "only timelines of layout 1 can be archived"}
-	}
 	tl, err := w.enterService(ctx)
 	if err != nil {
 		return err
@@ -93,6 +92,9 @@ func (w *Writer) archive(ctx context.Context, o ArchiveOptions, result *ArchiveR
 			return err
 		}
 	}
+	if w.table.layout() == timeline.Layout2 {
+		return w.compactHistory(ctx)
+	}
 	return nil
 }
 
@@ -121,11 +123,12 @@ func (w *Writer) instantFiles(ctx context.Context, tl *timeline.Timeline, begin 
 		}
 	}
 	delete(going, lastClean)
-	for info, err := range w.table.store.List(ctx, timeline.Prefix) {
+	layout := tl.Layout()
+	for info, err := range w.table.store.List(ctx, layout.Prefix()) {
 		if err != nil {
 			return nil, fmt.Errorf("list timeline: %w", err)
 		}
-		e, ok := timeline.ParseFileName(info.Key[len(timeline.Folder):])
+		e, ok := layout.ParseFileName(info.Key[len(layout.Folder()):])
 		if !ok || e.Instant >= begin {
 			continue
 		}
@@ -150,25 +153,18 @@ func stateOrder(e timeline.Entry) int {
 
 // moveBatch puts instants into the archive, those that are not there yet, and takes them off the timeline.
 func (w *Writer) moveBatch(ctx context.Context, batch []instantFiles, known map[timeline.Entry]bool, result *ArchiveResult) error {
-	var entries []*meta.ArchivedEntry
+	var fresh []instantFiles
 	for _, i := range batch {
-		if known[i.completed] {
-			continue
-		}
-		for _, f := range i.files {
-			data, info, err := w.table.store.Get(ctx, f.info.Key)
-			if err != nil {
-				return fmt.Errorf("read %s: %w", f.entry.FileName(), err)
-			}
-			e, err := meta.NewArchivedEntry(f.entry, data, timeline.At(info.ModTime))
-			if err != nil {
-				return err
-			}
-			entries = append(entries, e)
+		if !known[i.completed] {
+			fresh = append(fresh, i)
 		}
 	}
-	if len(entries) > 0 {
-		key, err := w.table.putArchive(ctx, entries)
+	if len(fresh) > 0 {
+		put := w.putStates
+		if w.table.layout() == timeline.Layout2 {
+			put = w.putHistory
+		}
+		key, err := put(ctx, fresh)
 		if err != nil {
 			return err
 		}

@@ -92,9 +92,13 @@ func (t *Table) readArchive(ctx context.Context, f archiveFile) iter.Seq2[*meta.
 	}
 }
 
-// Archived yields the archived timeline, each state of each instant once, in the order in which they were archived. After an error it
-// yields nothing more. It remembers what it has yielded.
+// Archived yields the archived timeline, each state of each instant once, in the order in which they were archived. Of version 9 the states
+// are the completed one and, where it held something, the requested one, in the order of time. After an error it yields nothing more. It
+// remembers what it has yielded.
 func (t *Table) Archived(ctx context.Context) iter.Seq2[*meta.ArchivedEntry, error] {
+	if t.layout() == timeline.Layout2 {
+		return t.archivedHistory(ctx)
+	}
 	return func(yield func(*meta.ArchivedEntry, error) bool) {
 		files, err := t.archiveFiles(ctx)
 		if err != nil {
@@ -119,6 +123,9 @@ func (t *Table) Archived(ctx context.Context) iter.Seq2[*meta.ArchivedEntry, err
 // archivedSince are the completed instants in the archive from one on. Archives are written in the order of time, so it reads backwards up
 // to the first file that has none.
 func (t *Table) archivedSince(ctx context.Context, first timeline.Instant) (map[timeline.Entry]bool, error) {
+	if t.layout() == timeline.Layout2 {
+		return t.historySince(ctx, first)
+	}
 	files, err := t.archiveFiles(ctx)
 	if err != nil {
 		return nil, err
@@ -140,6 +147,25 @@ func (t *Table) archivedSince(ctx context.Context, first timeline.Instant) (map[
 		}
 	}
 	return since, nil
+}
+
+// putStates writes all states of instants into the archive of layout 1, and returns the key of their file.
+func (w *Writer) putStates(ctx context.Context, fresh []instantFiles) (string, error) {
+	var entries []*meta.ArchivedEntry
+	for _, i := range fresh {
+		for _, f := range i.files {
+			data, info, err := w.table.store.Get(ctx, f.info.Key)
+			if err != nil {
+				return "", fmt.Errorf("read %s: %w", f.entry.FileName(), err)
+			}
+			e, err := meta.NewArchivedEntry(f.entry, data, timeline.At(info.ModTime))
+			if err != nil {
+				return "", err
+			}
+			entries = append(entries, e)
+		}
+	}
+	return w.table.putArchive(ctx, entries)
 }
 
 // putArchive writes entries as the next file of the archive, and makes sure that it is whole. It returns its key.

@@ -78,7 +78,10 @@ func acquire(t *testing.T, store storage.Store, owner string) *Writer {
 func acquireFrom(ctx context.Context, store storage.Store, owner string) (*Writer, error) {
 	opts := protoOptions()
 	opts[1] = WithIDs(namedIDs(owner))
-	table, err := Create(ctx, store, protoConfig, opts...)
+	table, err := Open(ctx, store, opts...)
+	if errors.Is(err, ErrNotFound) {
+		table, err = Create(ctx, store, protoConfig, opts...)
+	}
 	if err != nil {
 		return nil, err
 	}

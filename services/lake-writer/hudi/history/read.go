@@ -29,14 +29,20 @@ const version = 1
 //
 // It holds, of each file whose range of instants includes the current one, at most 4 MiB, an instant and a page of each column.
 func Read(ctx context.Context, store storage.Store, folder string) iter.Seq2[Instant, error] {
+	return ReadFrom(ctx, store, folder, "")
+}
+
+// ReadFrom is Read for the instants that are not before one. It reads only the files that may have such instants.
+func ReadFrom(ctx context.Context, store storage.Store, folder string, first timeline.Instant) iter.Seq2[Instant, error] {
 	return func(yield func(Instant, error) bool) {
 		s, err := readSnapshot(ctx, store, folder)
 		if err != nil {
 			yield(Instant{}, err)
 			return
 		}
-		for in, err := range readFiles(ctx, store, folder, s.manifest.Files) {
-			if !yield(in, err) {
+		files := slices.DeleteFunc(s.manifest.Files, func(f ManifestFile) bool { return f.last < first })
+		for in, err := range readFiles(ctx, store, folder, files) {
+			if (err != nil || in.Instant >= first) && !yield(in, err) {
 				return
 			}
 		}
