@@ -226,3 +226,29 @@ func unsignedDecimals(v victim) {
 	}
 	v.put(file, data)
 }
+
+// longDecimals puts a base file there whose prices are decimals in an INT64, which Parquet allows.
+func longDecimals(v victim) {
+	type row struct {
+		CommitTime string `parquet:"_hoodie_commit_time,optional"`
+		SeqNo      string `parquet:"_hoodie_commit_seqno,optional"`
+		Key        string `parquet:"_hoodie_record_key,optional"`
+		Partition  string `parquet:"_hoodie_partition_path,optional"`
+		File       string `parquet:"_hoodie_file_name,optional"`
+		Price      int64  `parquet:"price,decimal(4:18)"`
+	}
+	f, err := fileslice.ParseKey(v.restat(func(*meta.WriteStat) {}))
+	if err != nil {
+		v.Fatal(err)
+	}
+	var out bytes.Buffer
+	w := parquet.NewGenericWriter[row](&out)
+	at := string(f.Instant)
+	if _, err := w.Write([]row{{at, at + "_0_0", "session_id:s-0,event_id:e-0", f.Partition, f.Name(), 5}}); err != nil {
+		v.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		v.Fatal(err)
+	}
+	v.put(f.Key(), out.Bytes())
+}
