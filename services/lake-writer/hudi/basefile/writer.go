@@ -56,7 +56,9 @@ const (
 	batchRows            = 128     // rows shredded before their columns are encoded
 	batchBytes           = 1 << 20
 	maxPayloadBytes      = 64 << 20 // a page that readers would refuse could come of more
-	bloomFalsePositives  = 1e-9     // Hudi's default
+	// Hudi's default is 1e-9: 30 hashes and 43 bits a key, in a footer that every reader fetches. A bucket index does not ask the filter,
+	// and a writer with a bloom index, which fails on a file without one, looks into one file more for ten thousand new keys.
+	bloomFalsePositives = 1e-4
 )
 
 // Record is one row to append.
