@@ -174,7 +174,11 @@ func (w *Writer) nextSchema(ctx context.Context, tl *timeline.Timeline, req Comm
 		return "", err
 	}
 	if req.TableSchema != "" {
-		if err := checkEvolution(schema, req.TableSchema); err != nil {
+		e, err := checkEvolution(schema, req.TableSchema)
+		if err != nil {
+			return "", err
+		}
+		if err := w.checkCompacted(ctx, e); err != nil {
 			return "", err
 		}
 		schema = req.TableSchema
@@ -182,7 +186,10 @@ func (w *Writer) nextSchema(ctx context.Context, tl *timeline.Timeline, req Comm
 	if len(req.WriterSchemas) == 0 {
 		return schema, nil
 	}
-	return schema, checkWriterSchemas(schema, req.WriterSchemas)
+	if err := checkWriterSchemas(schema, req.WriterSchemas); err != nil || w.table.Type() != MergeOnRead {
+		return schema, err
+	}
+	return schema, checkLogSchemas(schema, req.WriterSchemas)
 }
 
 // reserve takes an instant: first the reservation, by which a successor knows whose the attempt is, then its place on the timeline.

@@ -160,8 +160,7 @@ func (t *Table) sliceRows(ctx context.Context, q Query, view *View, slice filesl
 		cfg.Mode = mode
 		return merge.Rows(ctx, cfg, base, t.logSources(slice.Logs), wanted), nil
 	}
-	inFile := base.Columns() // only what the file has can be asked of it
-	return base.Rows(slices.DeleteFunc(slices.Clone(wanted), func(c string) bool { return !slices.Contains(inFile, c) })), nil
+	return base.RowsAs(view.Schema, wanted), nil
 }
 
 // covers reports whether a commit of the incremental query's span wrote the row.

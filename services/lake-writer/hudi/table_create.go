@@ -121,6 +121,9 @@ func (t *Table) settleNote(ctx context.Context, cfg TableConfig) (tableNote, err
 	if !errors.Is(err, ErrNotFound) {
 		return tableNote{}, err
 	}
+	if err := checkNewSchema(cfg.Schema); err != nil {
+		return tableNote{}, err
+	}
 	data, err := want.Encode()
 	if err != nil {
 		return tableNote{}, err

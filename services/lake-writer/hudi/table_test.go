@@ -63,7 +63,10 @@ func TestCreateRefuses(t *testing.T) {
 		"names by case": func(c *TableConfig) { c.Schema = strings.Replace(protoSchema, `"day"`, `"EVENT_id"`, 1) },
 		"a meta column": func(c *TableConfig) { c.Schema = strings.Replace(protoSchema, `"day"`, `"_hoodie_file_name"`, 1) },
 		"enum":          func(c *TableConfig) { c.Schema = withField(`["null",{"type":"enum","name":"e","symbols":["A"]}]`) },
-		"recursion":     func(c *TableConfig) { c.Schema = withField(`["null","event"]`) },
+		"null in an array": func(c *TableConfig) {
+			c.Schema = withField(`["null",{"type":"map","values":{"type":"array","items":["null","int"]}}]`)
+		},
+		"recursion": func(c *TableConfig) { c.Schema = withField(`["null","event"]`) },
 		"decimal on bytes": func(c *TableConfig) {
 			c.Schema = withField(`["null",{"type":"bytes","logicalType":"decimal","precision":9}]`)
 		},
@@ -269,35 +272,61 @@ func TestCheckEvolution(t *testing.T) {
 	record := func(fields string) string {
 		return withField(`["null",{"type":"record","name":"r","fields":[` + fields + `]}]`)
 	}
+	list := func(items string) string { return withField(`["null",{"type":"array","items":` + items + `}]`) }
 	a, b := `{"name":"a","type":"int"}`, `{"name":"b","type":["null","int"]}`
 	for _, c := range []struct {
 		name, old, next string
+		want            evolution
 		field           string // refused for; "" when allowed
 	}{
-		{"same", protoSchema, protoSchema, ""},
-		{"new column", protoSchema, widerSchema, ""},
-		{"other names and docs", record(a), strings.NewReplacer(`"name":"r"`, `"name":"q","namespace":"x"`, `"name":"a"`, `"doc":"d","name":"a"`).Replace(record(a)), ""},
-		{"order of a union", protoSchema, strings.ReplaceAll(strings.ReplaceAll(protoSchema, `["null","string"]`, `["string","null"]`), `"default":null`, `"default":""`), ""},
-		{"column gone", widerSchema, protoSchema, "cdn"},
-		{"type", withField(`["null","int"]`), withField(`["null","long"]`), "x"},
-		{"logical type", withField(`["null","long"]`), withField(`["null",{"type":"long","logicalType":"timestamp-micros"}]`), "x"},
-		{"fixed size", withField(`["null",{"type":"fixed","name":"f","size":8}]`), withField(`["null",{"type":"fixed","name":"f","size":9}]`), "x"},
-		{"items", withField(`["null",{"type":"array","items":"int"}]`), withField(`["null",{"type":"array","items":"string"}]`), "x"},
-		{"nullable items", withField(`["null",{"type":"map","values":"int"}]`), withField(`["null",{"type":"map","values":["null","int"]}]`), "x"},
-		{"field below", record(a), record(a + "," + b), "x.b"},
-		{"field below gone", record(a + "," + b), record(a), "x.b"},
-		{"required column", protoSchema, withField(`"int"`), "x"},
-		{"no schema", protoSchema, "", ""},
+		{name: "same", old: protoSchema, next: protoSchema},
+		{name: "new column", old: protoSchema, next: widerSchema, want: evolution{added: "cdn"}},
+		{
+			name: "other names and docs", old: record(a),
+			next: strings.NewReplacer(`"name":"r"`, `"name":"q","namespace":"x"`, `"name":"a"`, `"doc":"d","name":"a"`).Replace(record(a)),
+		},
+		{
+			name: "order of a union", old: protoSchema,
+			next: strings.ReplaceAll(strings.ReplaceAll(protoSchema, `["null","string"]`, `["string","null"]`), `"default":null`, `"default":""`),
+		},
+		{name: "int to long", old: withField(`["null","int"]`), next: withField(`["null","long"]`), want: evolution{promoted: "x"}},
+		{name: "int to long in items", old: list(`"int"`), next: list(`"long"`), want: evolution{promoted: "x"}},
+		{name: "int to long in a record", old: record(a), next: record(`{"name":"a","type":"long"}`), want: evolution{promoted: "x.a"}},
+		{name: "field below", old: record(a), next: record(a + "," + b), want: evolution{nested: "x.b"}},
+		{
+			name: "field below items, and more", old: list(`{"type":"record","name":"i","fields":[` + a + `]}`),
+			next: strings.TrimSuffix(list(`{"type":"record","name":"i","fields":[`+b+`,{"name":"a","type":"long"}]}`), "]}") + `,{"name":"y","type":["null","int"]}]}`,
+			want: evolution{added: "y", nested: "x.b", promoted: "x.a"},
+		},
+		{name: "items that may be null stay", old: list(`["null","int"]`), next: list(`["null","int"]`) + " "},
+		{name: "column gone", old: widerSchema, next: protoSchema, field: "cdn"},
+		{name: "long to int", old: withField(`["null","long"]`), next: withField(`["null","int"]`), field: "x"},
+		{name: "float to double", old: withField(`["null","float"]`), next: withField(`["null","double"]`), field: "x"},
+		{name: "int to string", old: withField(`["null","int"]`), next: withField(`["null","string"]`), field: "x"},
+		{name: "date to long", old: withField(`["null",{"type":"int","logicalType":"date"}]`), next: withField(`["null","long"]`), field: "x"},
+		{name: "int to time", old: withField(`["null","int"]`), next: withField(`["null",{"type":"long","logicalType":"timestamp-micros"}]`), field: "x"},
+		{name: "logical type", old: withField(`["null","long"]`), next: withField(`["null",{"type":"long","logicalType":"timestamp-micros"}]`), field: "x"},
+		{
+			name: "fixed size", old: withField(`["null",{"type":"fixed","name":"f","size":8}]`), next: withField(`["null",{"type":"fixed","name":"f","size":9}]`),
+			field: "x",
+		},
+		{name: "items", old: list(`"int"`), next: list(`"string"`), field: "x"},
+		{name: "new items that may be null", old: protoSchema, next: list(`["null","int"]`), field: "x"},
+		{name: "nullable items", old: withField(`["null",{"type":"map","values":"int"}]`), next: withField(`["null",{"type":"map","values":["null","int"]}]`), field: "x"},
+		{name: "required field below", old: record(a), next: record(a + `,{"name":"b","type":"int"}`), field: "x.b"},
+		{name: "field below gone", old: record(a + "," + b), next: record(a), field: "x.b"},
+		{name: "required column", old: protoSchema, next: withField(`"int"`), field: "x"},
+		{name: "no schema", old: protoSchema, next: ""},
 	} {
-		err := checkEvolution(c.old, c.next)
+		got, err := checkEvolution(c.old, c.next)
 		var schemaErr *SchemaError
 		switch {
 		case c.next == "":
 			if err == nil {
 				t.Errorf("%s: allowed", c.name)
 			}
-		case c.field == "" && err != nil, c.field != "" && (!errors.As(err, &schemaErr) || schemaErr.Field != c.field):
-			t.Errorf("%s: %v", c.name, err)
+		case c.field == "" && (err != nil || got != c.want), c.field != "" && (!errors.As(err, &schemaErr) || schemaErr.Field != c.field):
+			t.Errorf("%s: %+v, %v", c.name, got, err)
 		}
 	}
 	deep := strings.Repeat(`{"type":"array","items":`, 40) + `"int"` + strings.Repeat("}", 40)
@@ -315,7 +344,7 @@ func FuzzTableSchema(f *testing.F) {
 		if _, err := parseTableSchema(text); err != nil {
 			return
 		}
-		if err := checkEvolution(text, text+" "); err != nil {
+		if _, err := checkEvolution(text, text+" "); err != nil {
 			t.Errorf("%s: %v", text, err)
 		}
 	})

@@ -48,7 +48,7 @@ type CommitRequest struct {
 	Operation     Operation
 	Groups        []Group
 	WriterSchemas []string // Avro schemas of the payloads
-	TableSchema   string   // "" leaves it unchanged; else it may add nullable fields
+	TableSchema   string   // "" leaves it unchanged; else it may add nullable fields and make longs of ints
 	Progress      Progress
 	Watermark     time.Time // never falls; an earlier one is ignored
 	ExtraMetadata map[string]string
@@ -115,6 +115,7 @@ func (w *Writer) Redo(ctx context.Context) error {
 // file, and later commits append log files to it until Compact. Errors:
 //   - ErrFenced: another owner took over; nothing of this commit is or will be visible,
 //   - ErrConflict, ErrInvalid, *SchemaError, *UnsupportedError: nothing was written,
+//   - ErrCompactFirst: nothing was written; the change of the table's schema waits for Compact,
 //   - *LostFileError: a file of the table is gone; nothing was written, and nothing will be until somebody looks,
 //   - ErrUnknownOutcome: see Resolve; until then every Commit answers so,
 //   - others: nothing happened, the same request may be repeated.

@@ -41,6 +41,23 @@ const maxSchemaDepth = 32
 
 // parseTableSchema reads the schema of a table: a record of nullable fields, of the types that every engine reads and Spark can rewrite.
 func parseTableSchema(text string) (*schemaType, error) {
+	t, err := parseRecord(text)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range t.fields {
+		if !f.typ.nullable {
+			return nil, &SchemaError{f.name, "is not nullable"}
+		}
+		if slices.Contains(basefile.MetaColumns(), f.name) {
+			return nil, &SchemaError{f.name, "is a meta column"}
+		}
+	}
+	return t, nil
+}
+
+// parseRecord reads a record's schema.
+func parseRecord(text string) (*schemaType, error) {
 	var raw any
 	if err := json.Unmarshal([]byte(text), &raw); err != nil {
 		return nil, &SchemaError{"", "not JSON: " + err.Error()}
@@ -52,14 +69,6 @@ func parseTableSchema(text string) (*schemaType, error) {
 	}
 	if t.kind != "record" || t.nullable {
 		return nil, &SchemaError{"", "not a record"}
-	}
-	for _, f := range t.fields {
-		if !f.typ.nullable {
-			return nil, &SchemaError{f.name, "is not nullable"}
-		}
-		if slices.Contains(basefile.MetaColumns(), f.name) {
-			return nil, &SchemaError{f.name, "is a meta column"}
-		}
 	}
 	return t, nil
 }
@@ -184,56 +193,4 @@ func (p *schemaParser) parseFields(raw any, path string, depth int) ([]schemaFie
 		fields = append(fields, schemaField{name, t})
 	}
 	return fields, nil
-}
-
-// checkEvolution allows next to add fields to the columns of old, and nothing else: base files are rewritten column by column.
-func checkEvolution(old, next string) error {
-	if old == next {
-		return nil
-	}
-	after, err := parseTableSchema(next)
-	if err != nil {
-		return err
-	}
-	before, err := parseTableSchema(old)
-	if err != nil {
-		return fmt.Errorf("schema of the newest commit: %w", err)
-	}
-	for _, f := range before.fields {
-		t := after.field(f.name)
-		if t == nil {
-			return &SchemaError{f.name, "is missing"}
-		}
-		if err := checkSame(f.typ, t, f.name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func checkSame(a, b *schemaType, path string) error {
-	if a.kind != b.kind || a.logical != b.logical || a.size != b.size || a.prec != b.prec || a.scale != b.scale {
-		return &SchemaError{path, fmt.Sprintf("changed its type from %s %s to %s %s", a.kind, a.logical, b.kind, b.logical)}
-	}
-	if a.nullable != b.nullable {
-		return &SchemaError{path, "changed whether it is nullable"}
-	}
-	if a.items != nil {
-		return checkSame(a.items, b.items, path)
-	}
-	for _, f := range a.fields {
-		t := b.field(f.name)
-		if t == nil {
-			return &SchemaError{path + "." + f.name, "is missing"}
-		}
-		if err := checkSame(f.typ, t, path+"."+f.name); err != nil {
-			return err
-		}
-	}
-	for _, f := range b.fields {
-		if a.field(f.name) == nil {
-			return &SchemaError{path + "." + f.name, "is new below a column, which needs the old files rewritten first"}
-		}
-	}
-	return nil
 }

@@ -1,0 +1,199 @@
+package hudi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrCompactFirst: the table's schema may not change in this way while there are log files of the older one. Call Writer.Compact and
+// repeat the commit. hudi-rs 0.5 refuses a table whose log blocks are of a record with fewer nested fields, or of narrower numbers, than
+// the table's.
+var ErrCompactFirst = errors.New("log files have to be compacted before the schema changes")
+
+// evolution is how one schema differs from an older one, each kind of change by the dotted path of its first field; "" where there is none.
+type evolution struct {
+	added    string // a new column
+	nested   string // a new field below a column
+	promoted string // an int that became a long
+}
+
+// checkEvolution allows next to add nullable fields to old, to the record itself and to those below, and to make longs of ints. Everything
+// else is refused with the field's path: old files are read by name, and nothing but these changes reads the same in every engine. A float
+// that became a double does not: engines convert old values by way of text.
+func checkEvolution(old, next string) (evolution, error) {
+	var e evolution
+	if old == next {
+		return e, nil
+	}
+	after, err := parseTableSchema(next)
+	if err != nil {
+		return e, err
+	}
+	before, err := parseTableSchema(old)
+	if err != nil {
+		return e, fmt.Errorf("schema of the newest commit: %w", err)
+	}
+	return e, e.compare(before, after, "")
+}
+
+// compare walks two types down. What a change is depends on where it is: path is "" for the table's record.
+func (e *evolution) compare(a, b *schemaType, path string) error {
+	long := a.kind == "int" && b.kind == "long" && a.logical == "" && b.logical == ""
+	if !long && (a.kind != b.kind || a.logical != b.logical || a.size != b.size || a.prec != b.prec || a.scale != b.scale) {
+		return &SchemaError{path, fmt.Sprintf("changed its type from %s to %s", a.describe(), b.describe())}
+	}
+	if a.nullable != b.nullable {
+		return &SchemaError{path, "changed whether it is nullable"}
+	}
+	if long {
+		keepFirst(&e.promoted, path)
+	}
+	if a.items != nil {
+		return e.compare(a.items, b.items, path)
+	}
+	for _, f := range a.fields {
+		t := b.field(f.name)
+		if t == nil {
+			return &SchemaError{below(path, f.name), "is missing"}
+		}
+		if err := e.compare(f.typ, t, below(path, f.name)); err != nil {
+			return err
+		}
+	}
+	for _, f := range b.fields {
+		if a.field(f.name) != nil {
+			continue
+		}
+		at := below(path, f.name)
+		if !f.typ.nullable {
+			return &SchemaError{at, "is new and not nullable"}
+		}
+		if err := checkItems(f.typ, at); err != nil {
+			return err
+		}
+		if path == "" {
+			keepFirst(&e.added, at)
+		} else {
+			keepFirst(&e.nested, at)
+		}
+	}
+	return nil
+}
+
+func keepFirst(path *string, at string) {
+	if *path == "" {
+		*path = at
+	}
+}
+
+// below is the dotted path of a field of the record at path.
+func below(path, name string) string { return strings.TrimPrefix(path+"."+name, ".") }
+
+// describe is the type for messages.
+func (t *schemaType) describe() string { return strings.TrimSpace(t.kind + " " + t.logical) }
+
+// checkItems refuses arrays whose items may be null, at any depth: Spark's writer fails on such items when it rewrites their file.
+func checkItems(t *schemaType, path string) error {
+	if t.items != nil {
+		if t.kind == "array" && t.items.nullable {
+			return &SchemaError{path, "is an array whose items may be null, which Spark cannot write"}
+		}
+		return checkItems(t.items, path)
+	}
+	for _, f := range t.fields {
+		if err := checkItems(f.typ, below(path, f.name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkNewSchema is checkItems of a table that is to be made. Tables that Spark made have such items all over, and hold none that is null.
+func checkNewSchema(text string) error {
+	t, err := parseTableSchema(text)
+	if err != nil {
+		return err
+	}
+	return checkItems(t, "")
+}
+
+// checkLogSchemas refuses writer schemas whose records may not stand in log blocks as they are: a type that engines read differently, or a
+// record that lacks what the table's has got below its columns. Such records have to be encoded in the table's types by the caller.
+func checkLogSchemas(table string, writers []string) error {
+	to, err := parseTableSchema(table)
+	if err != nil {
+		return fmt.Errorf("schema of the newest commit: %w", err)
+	}
+	for i, text := range writers {
+		from, err := parseRecord(text)
+		if err == nil {
+			err = checkItems(from, "")
+		}
+		if err == nil {
+			err = checkLogRecord(from, to)
+		}
+		if err != nil {
+			return fmt.Errorf("writer schema %d: %w: %w", i, ErrInvalid, err)
+		}
+	}
+	return nil
+}
+
+// checkLogRecord compares a writer's record with the table's as hudi-rs 0.5 does when it merges blocks with base files: a nested field that
+// is missing is refused, and a narrower number when a column is missing as well.
+func checkLogRecord(from, to *schemaType) error {
+	var e evolution
+	e.lacks(from, to, "")
+	switch {
+	case e.nested != "":
+		return &SchemaError{e.nested, "is not in the writer's record, which log blocks cannot leave out"}
+	case e.promoted != "" && e.added != "":
+		return &SchemaError{e.promoted, "is narrower in the writer's record, which log blocks cannot be beside missing columns"}
+	default:
+		return nil
+	}
+}
+
+// lacks notes what a writer's type lacks of the table's.
+func (e *evolution) lacks(from, to *schemaType, path string) {
+	if from.kind == "int" && to.kind == "long" {
+		keepFirst(&e.promoted, path)
+	}
+	if from.items != nil && to.items != nil {
+		e.lacks(from.items, to.items, path)
+	}
+	for _, f := range to.fields {
+		at := below(path, f.name)
+		switch t := from.field(f.name); {
+		case t != nil:
+			e.lacks(t, f.typ, at)
+		case path == "":
+			keepFirst(&e.added, at)
+		default:
+			keepFirst(&e.nested, at)
+		}
+	}
+}
+
+// checkCompacted refuses a change of the schema that log files of the older one do not allow.
+func (w *Writer) checkCompacted(ctx context.Context, e evolution) error {
+	field := e.nested
+	if field == "" {
+		field = e.promoted
+	}
+	if field == "" || w.table.Type() != MergeOnRead { // hudi-rs reads new columns alone from any mix of files
+		return nil
+	}
+	view, err := w.table.View(ctx, "", nil)
+	if err != nil {
+		return err
+	}
+	for _, s := range view.Slices {
+		if len(s.Logs) > 0 {
+			return fmt.Errorf("field %s changed, %s is of the schema before: %w", field, s.Logs[0].Key(), ErrCompactFirst)
+		}
+	}
+	return nil
+}
