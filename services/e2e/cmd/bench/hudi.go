@@ -26,7 +26,8 @@ type library struct {
 	out    io.Writer
 	stderr io.Writer
 
-	profile string // file for a CPU profile; "" for none
+	profile  string // file for a CPU profile; "" for none
+	youngAge int    // commits of the table that archive compares an old one with
 }
 
 type measure struct {
@@ -55,7 +56,7 @@ Measures (default: all that are not long):
 `
 
 func parseHudi(args []string, stderr io.Writer) (*library, []measure, error) {
-	l := &library{peers: os.Getenv("PLAYHEAD_PEERS"), stderr: stderr}
+	l := &library{peers: os.Getenv("PLAYHEAD_PEERS"), stderr: stderr, youngAge: 100}
 	flags := flag.NewFlagSet("bench hudi", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {

@@ -182,52 +182,6 @@ func (l *library) compareSnapshots(ctx context.Context, t *benchTable, dir strin
 	return nil
 }
 
-// archive makes a table of many commits, a twentieth of rows of them, with compaction, cleaning and archiving now and then, and watches whether
-// a commit's time, the memory and the cost of opening stay.
-func (l *library) archive(ctx context.Context) error {
-	dir, err := storage.NewDir(filepath.Join(l.dir, "archive"))
-	if err != nil {
-		return err
-	}
-	store := &countingStore{Store: dir}
-	t, err := createTable(ctx, store, hudi.MergeOnRead)
-	if err != nil {
-		return err
-	}
-	commits := l.rows / 20
-	step := max(commits/10, 100)
-	l.printf("\narchive: %d commits of 20 upserts over 1000 keys, compaction, clean and archive each 25", commits)
-	l.printf("%10s %14s %14s %12s %14s %14s", "commits", "commit cpu ms", "service cpu ms", "heap KiB", "open listings", "open reads")
-	var commitCPU, serviceCPU []float64
-	for n := 1; n <= commits; n++ {
-		c, err := spend(func() error { return t.commit(ctx, inventGroups(tableBuckets, n*20%1000, n*20%1000+20, n)) })
-		if err != nil {
-			return fmt.Errorf("commit %d: %w", n, err)
-		}
-		commitCPU = append(commitCPU, float64(c.cpu)/1e6)
-		if n%25 == 0 {
-			c, err := spend(func() error { return t.service(ctx) })
-			if err != nil {
-				return fmt.Errorf("after commit %d: %w", n, err)
-			}
-			serviceCPU = append(serviceCPU, float64(c.cpu)/1e6)
-		}
-		if n != 100 && n%step != 0 {
-			continue
-		}
-		opened, err := store.opening(ctx)
-		if err != nil {
-			return err
-		}
-		l.printf("%10d %14.2f %14.2f %12d %14d %14d", n, median(commitCPU), median(serviceCPU), liveHeap()/1024, opened.lists, opened.reads)
-		commitCPU, serviceCPU = nil, nil
-	}
-	if n, err := t.count(ctx); err != nil || n != 1000 {
-		return fmt.Errorf("table of %d rows, want 1000: %w", n, err)
-	}
-	return nil
-}
-
 // service is what keeps a table small.
 func (t *benchTable) service(ctx context.Context) error {
 	if _, err := t.writer.Compact(ctx, hudi.CompactOptions{}); err != nil {

@@ -55,7 +55,7 @@ func TestMedians(t *testing.T) {
 func TestHudiMeasures(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	l := &library{rounds: 1, rows: 2000, dir: t.TempDir(), out: &out, stderr: io.Discard}
+	l := &library{rounds: 1, rows: 1000, dir: t.TempDir(), out: &out, stderr: io.Discard, youngAge: 25}
 	for _, m := range measures {
 		if m.name == "file" { // builds and runs another package's benchmark, of a size of its own
 			continue
@@ -64,7 +64,7 @@ func TestHudiMeasures(t *testing.T) {
 			t.Errorf("%s: %v", m.name, err)
 		}
 	}
-	for _, want := range []string{"updates of rows", "new rows", "MERGE_ON_READ", "hudi-rs                      not measured", "       100 "} {
+	for _, want := range []string{"updates of rows", "new rows", "MERGE_ON_READ", "hudi-rs                      not measured", "        50  "} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("output lacks %q:\n%s", want, &out)
 		}
