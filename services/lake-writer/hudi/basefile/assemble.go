@@ -17,6 +17,7 @@ type cursor struct {
 	values parquet.ValueReader
 	buffer [256]parquet.Value
 	ready  []parquet.Value
+	texts  texts
 }
 
 // peek looks at the next value; ok is false at the end.
@@ -118,6 +119,9 @@ func (a *assembler) finish() error {
 
 // column reads a row's value of a top-level column. Every leaf must be at the beginning of a row.
 func (a *assembler) column(l *layout) (any, error) {
+	if l.leaf() {
+		return a.scalar(l)
+	}
 	for leaf := l.lo; leaf < l.hi; leaf++ {
 		v, err := a.peek(leaf)
 		if err != nil {
@@ -138,7 +142,32 @@ func (a *assembler) peek(leaf int) (parquet.Value, error) {
 	return v, err
 }
 
+// scalar reads a leaf's value: column and value for most columns, where levels say nothing but whether it is null.
+func (a *assembler) scalar(l *layout) (any, error) {
+	c := a.cursors[l.lo]
+	if len(c.ready) == 0 {
+		if _, err := a.peek(l.lo); err != nil {
+			return nil, err
+		}
+	}
+	v := &c.ready[0]
+	c.ready = c.ready[1:]
+	switch {
+	case v.RepetitionLevel() > l.rep:
+		return nil, fmt.Errorf("column %d is out of step: %w", l.lo, parquet.ErrCorrupted)
+	case v.DefinitionLevel() < l.def:
+		return nil, nil
+	case l.scalar == scalar{kind: kindString}:
+		return c.texts.value(v.ByteArray()), nil
+	default:
+		return goValue(l.scalar, *v), nil
+	}
+}
+
 func (a *assembler) value(l *layout) (any, error) {
+	if l.leaf() {
+		return a.scalar(l)
+	}
 	first, err := a.peek(l.lo)
 	if err != nil {
 		return nil, err
@@ -147,9 +176,6 @@ func (a *assembler) value(l *layout) (any, error) {
 		return nil, a.skip(l)
 	}
 	switch {
-	case l.leaf():
-		v := goValue(l.scalar, first)
-		return v, a.skip(l)
 	case l.kind == kindRecord:
 		return a.record(l)
 	default:
@@ -221,4 +247,26 @@ func (a *assembler) items(l *layout) (any, error) {
 		return entries, nil
 	}
 	return list, nil
+}
+
+// texts remembers some of a column's texts as values of Go, since most columns have few: text that comes again takes no memory.
+type texts struct {
+	known [64]any // strings, or nil
+}
+
+const longestKnown = 64 // bytes: the memory of readers stays small
+
+// value is a copy of a text, or an equal one that was copied before.
+func (t *texts) value(b []byte) any {
+	n := len(b)
+	if n == 0 || n > longestKnown {
+		return string(b)
+	}
+	at := (uint(b[0]) + 7*uint(b[n/2]) + 31*uint(b[n-1]) + uint(n)) % uint(len(t.known))
+	if s, ok := t.known[at].(string); ok && s == string(b) {
+		return t.known[at]
+	}
+	v := any(string(b))
+	t.known[at] = v
+	return v
 }

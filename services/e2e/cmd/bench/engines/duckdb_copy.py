@@ -10,6 +10,7 @@ import duckdb
 def main(source, target):
     db = duckdb.connect()
     db.execute("SET threads=1")
+    db.execute("SET enable_progress_bar=false")
     db.execute("CREATE TABLE t AS SELECT * FROM read_parquet(?)", [source])
     rows = db.execute("SELECT count(*) FROM t").fetchone()[0]
     print(json.dumps({"version": duckdb.__version__, "rows": rows}), flush=True)
