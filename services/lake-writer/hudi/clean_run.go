@@ -91,6 +91,9 @@ func (w *Writer) runClean(ctx context.Context, run cleanRun, pace Pace) error {
 	if err != nil {
 		return err
 	}
+	if err := w.noteClean(ctx, run.entry.Finished(), m); err != nil {
+		return err
+	}
 	_, err = store.Put(ctx, run.entry.Finished().Key(), data, storage.Condition{IfAbsent: true})
 	if err != nil && storage.Classify(err) != storage.Precondition { // another execution of the same plan may have ended first
 		return fmt.Errorf("complete clean %s: %w", run.entry.Instant, err)

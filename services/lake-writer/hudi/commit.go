@@ -151,7 +151,11 @@ func (w *Writer) ready(ctx context.Context) (*timeline.Timeline, error) {
 	if err := w.guardProperties(ctx); err != nil {
 		return nil, err
 	}
-	return w.settle(ctx)
+	tl, err := w.settle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return tl, w.ensureMetadata(ctx, tl)
 }
 
 // refreshHead reads HEAD anew and makes sure that it is still ours.
@@ -280,7 +284,7 @@ func (a *attempt) finish(ctx context.Context, stored txn.Stored) *CommitResult {
 		result.Projected = true
 		return &result
 	}
-	result.Projected = txn.Complete(ctx, a.w.table.store, a.next) == nil
+	result.Projected = a.w.project(ctx, a.next, txn.Complete) == nil
 	if !result.Projected {
 		a.w.mu.unshown = a.heartbeat
 		a.heartbeat.endIn(heartbeatAfterlife)

@@ -116,9 +116,14 @@ type undoRun struct {
 }
 
 func (r *undoRun) execute(ctx context.Context) error {
-	// A metadata table that lists the files would send its readers to them.
+	// A metadata table that lists the files would send its readers to them. One that is kept is built anew by the next commit.
 	if err := r.w.guardProperties(ctx); err != nil {
 		return err
+	}
+	if r.w.keepsMetadata() {
+		if err := r.w.dropMetadata(ctx); err != nil {
+			return err
+		}
 	}
 	// HEAD names the undo from here on.
 	if err := r.w.deleteAttempt(ctx, r.entry.Instant); err != nil {

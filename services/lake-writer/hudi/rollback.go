@@ -25,7 +25,7 @@ func (w *Writer) settle(ctx context.Context) (*timeline.Timeline, error) {
 	}
 	changed := false
 	if head := w.mu.head.Head; !tl.Committed(head.Instant) {
-		if err := txn.Project(ctx, w.table.store, head); err != nil {
+		if err := w.project(ctx, head, txn.Project); err != nil {
 			return nil, err
 		}
 		changed = true

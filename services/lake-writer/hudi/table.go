@@ -65,6 +65,7 @@ type options struct {
 	newID       func() string
 	parallelism int
 	baseURI     string
+	metadata    MetadataTable
 	writeFile   fileWriter
 	logInstants func(ctx context.Context, t *Table, l fileslice.LogFile) ([]timeline.Instant, error)
 }

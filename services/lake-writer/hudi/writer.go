@@ -83,6 +83,7 @@ type Writer struct {
 		committed committedFiles
 		attempts  int64      // begun by this writer
 		unshown   *heartbeat // of a commit that happened and is not on the timeline yet
+		metadata  metadataState
 	}
 }
 
@@ -108,7 +109,7 @@ func (w *Writer) Resolve(ctx context.Context) (*CommitResult, error) {
 func (w *Writer) Redo(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return txn.Project(ctx, w.table.store, w.mu.head.Head)
+	return w.project(ctx, w.mu.head.Head, txn.Project)
 }
 
 // Commit writes the request's records and moves the offsets, both or neither. In a merge-on-read table a file group begins with a base

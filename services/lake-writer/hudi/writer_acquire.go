@@ -46,6 +46,11 @@ func (t *Table) Acquire(ctx context.Context, owner string, opts ...AcquireOption
 	for _, o := range opts {
 		o(w)
 	}
+	if p[meta.MetadataPartitions] != "" { // before settle puts a commit on the timeline that is not in it
+		if err := w.guardProperties(ctx); err != nil {
+			return nil, fmt.Errorf("acquire table: %w", err)
+		}
+	}
 	if _, err := w.settle(ctx); err != nil {
 		return nil, fmt.Errorf("acquire table: %w", err)
 	}
@@ -114,8 +119,8 @@ func (w *Writer) deleteAll(ctx context.Context, keys []string) error {
 }
 
 // guardProperties reads hoodie.properties anew, as every commit must: another engine may have upgraded the table or switched on its
-// metadata table. A metadata table that we do not write to would hide our rows from its readers without a sign, so it is dropped: first
-// the property, by which readers decide, then the files. Hudi builds it anew.
+// metadata table. A metadata table that we do not write to would hide our rows from its readers without a sign, so it is dropped, or what
+// we do not keep of it: first the property, by which readers decide, then the files. Hudi builds it anew.
 func (w *Writer) guardProperties(ctx context.Context) error {
 	p, info, err := loadProperties(ctx, w.table.store)
 	if err != nil {
@@ -135,20 +140,26 @@ func (w *Writer) guardProperties(ctx context.Context) error {
 			return &MismatchError{key, have, want}
 		}
 	}
-	drop := p[meta.MetadataPartitions] != "" || p[meta.MetadataPartitionsInflight] != ""
-	if !drop && p[meta.TimelineTimezone] != "" {
+	partitions, sweep := w.metadataChange(p)
+	w.mu.metadata.listed = partitions != ""
+	if sweep == nil && p[meta.TimelineTimezone] != "" {
 		return nil
 	}
-	delete(p, meta.MetadataPartitions)
-	delete(p, meta.MetadataPartitionsInflight)
+	if sweep != nil {
+		delete(p, meta.MetadataPartitions)
+		delete(p, meta.MetadataPartitionsInflight)
+		if partitions != "" {
+			p[meta.MetadataPartitions] = partitions
+		}
+	}
 	p[meta.TimelineTimezone] = "UTC" // SQL of Hudi 0.15 loses it, and without it Hudi takes its machine's zone
 	if err := w.changeProperties(ctx, p, info); err != nil {
 		return err
 	}
-	if !drop {
+	if sweep == nil {
 		return nil
 	}
-	return w.deleteFolder(ctx, ".hoodie/metadata/")
+	return sweep(ctx, w.table.store)
 }
 
 // changeProperties replaces hoodie.properties as Hudi does, with a copy beside it while that lasts; here the main file is never missing.

@@ -75,6 +75,23 @@ func Append(ctx context.Context, store storage.Store, u Update) error {
 	})
 }
 
+// Logs counts the log files of the partition, which its readers merge. A table without a metadata table has none.
+func Logs(ctx context.Context, store storage.Store) (int, error) {
+	groups, err := listGroups(ctx, store)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, files := range groups {
+		for _, f := range files {
+			if f.log {
+				n++
+			}
+		}
+	}
+	return n, nil
+}
+
 // records are an update's records by key.
 func (u Update) records() (map[string]record, error) {
 	if _, err := u.Instant.Time(); err != nil || u.Completion < u.Instant {

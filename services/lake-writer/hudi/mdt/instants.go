@@ -50,7 +50,7 @@ func readInstants(ctx context.Context, store storage.Store, folder string) (*ins
 			folder = strings.TrimSuffix(folder, "timeline/") + strings.Trim(path, "/") + "/"
 		}
 	default:
-		return nil, fmt.Errorf("read %s: timeline layout %q is not known", key, version)
+		return nil, fmt.Errorf("read %s: timeline layout %q is not known: %w", key, version, meta.ErrProperties)
 	}
 	t.folder = folder
 	// Instants begin with a year of this millennium, or with zeros when they build a metadata table. Other files and folders of the same
