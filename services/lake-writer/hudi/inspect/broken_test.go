@@ -159,6 +159,7 @@ var broken = []struct {
 		})
 	}, CodeFileNamedTwice, nil},
 	{"file of another group", cow, func(v victim) { v.restat(func(s *meta.WriteStat) { s.FileID = "00000009-" + s.FileID[9:] }) }, CodeFileName, nil},
+	{"Parquet file of no name", cow, func(v victim) { v.put("day=2026-11-20/part-0.parquet", nil) }, CodeFileName, nil},
 	{"stat without path", cow, func(v victim) { v.restat(func(s *meta.WriteStat) { s.Path = nil }) }, CodeCommitPath, nil},
 	{"log version of another", mor, func(v victim) { v.restat(func(s *meta.WriteStat) { s.LogVersion++ }) }, CodeFileName, nil},
 	{"logs swapped", mor, func(v victim) {
@@ -179,6 +180,11 @@ var broken = []struct {
 		file := v.last(".hoodie/metadata/files/", "*.hfile")
 		v.put(file, v.get(file)[:1000])
 	}, CodeMetadataDamaged, nil},
+	{"commit that began before its rollback", mor, func(v victim) {
+		log := v.restat(func(*meta.WriteStat) {})
+		rollback := logfile.RollbackBlock("20991231235959000", "20261124000000000")
+		v.put(log, append(logfile.AppendBlock(nil, rollback), v.get(log)...))
+	}, CodeLogOrder, nil},
 	{"log on copy-on-write", cow, func(v victim) {
 		f, _ := fileslice.ParseKey(v.restat(func(*meta.WriteStat) {}))
 		v.put(fileslice.LogFile{Partition: f.Partition, FileID: f.FileID, Instant: f.Instant, Version: 1}.Key(), nil)

@@ -108,6 +108,7 @@ func (v *verifier) checkOrphan(key string, shown map[string]bool) {
 	} else if l, err := fileslice.ParseLogKey(key); err == nil && v.layout == timeline.Layout2 {
 		at = l.Instant
 	} else {
+		v.checkForeign(key)
 		return
 	}
 	switch {
@@ -119,6 +120,15 @@ func (v *verifier) checkOrphan(key string, shown map[string]bool) {
 		v.warn(CodeFileOrphan, key, "commit %s does not name it", at)
 	case !v.tl.Committed(at) && !v.pending(at):
 		v.warn(CodeFileOrphan, key, "instant %s is not on the timeline; when that is archived past it, the file becomes visible", at)
+	}
+}
+
+// checkForeign looks at a file that is none of Hudi's. Others than Parquet files are ignored by every engine.
+func (v *verifier) checkForeign(key string) {
+	partition := strings.TrimSuffix(key, path.Base(key))
+	inPartition := slices.ContainsFunc(v.view.Slices, func(s fileslice.Slice) bool { return path.Join(s.Partition, "x") == path.Join(partition, "x") })
+	if inPartition && strings.HasSuffix(key, ".parquet") {
+		v.fault(CodeFileName, key, "a Parquet file that is not named like a base file: Hudi fails to read the partition")
 	}
 }
 

@@ -31,7 +31,8 @@ func (v *verifier) checkLogs(ctx context.Context, s fileslice.Slice) (damaged bo
 // sliceLogs goes through the logs of one slice in their order.
 type sliceLogs struct {
 	v       *verifier
-	last    timeline.Instant          // of the blocks so far
+	last    timeline.Instant          // of the blocks so far that hold records or deletions
+	barrier timeline.Instant          // of the first rollback that is later than the last commit
 	targets map[timeline.Instant]bool // that command blocks roll back
 	written []logWrite
 }
@@ -73,14 +74,20 @@ func (c *sliceLogs) scan(o *object, l fileslice.LogFile) (damaged bool, err erro
 // block checks one block, and counts what is in it.
 func (c *sliceLogs) block(l fileslice.LogFile, b *logfile.Block, writes map[timeline.Instant]*logWrite) error {
 	at := b.Instant()
+	if target, ok := b.RollbackTarget(); ok {
+		c.targets[target] = true
+		if c.barrier == "" && at > c.v.report.Instant {
+			c.barrier = at
+		}
+		return nil
+	}
 	if at < c.last {
 		c.v.fault(CodeLogOrder, l.Key(), "the block at %d is of %s, one before it of %s", b.Offset, at, c.last)
 	}
-	c.last = max(c.last, at)
-	if target, ok := b.RollbackTarget(); ok {
-		c.targets[target] = true
-		return nil
+	if c.barrier != "" {
+		c.v.fault(CodeLogOrder, l.Key(), "the block at %d is behind a rollback of %s, later than the last commit: Hudi 0.15 does not see it", b.Offset, c.barrier)
 	}
+	c.last = max(c.last, at)
 	w := writes[at]
 	if w == nil {
 		w = &logWrite{key: l.Key(), instant: at}

@@ -78,7 +78,7 @@ const (
 
 	// Log files.
 	CodeLogDamaged     Code = "log-damaged"
-	CodeLogOrder       Code = "log-order"       // instants fall where log versions rise: Hudi 0.15 stops reading there
+	CodeLogOrder       Code = "log-order"       // instants fall where log versions rise, or blocks follow a rollback of the future
 	CodeLogOnCow       Code = "log-on-cow"      // of a copy-on-write table
 	CodeLogAlone       Code = "log-alone"       // W: no base file: hudi-rs does not read it
 	CodeLogUnsupported Code = "log-unsupported" // W: blocks that this library does not read
