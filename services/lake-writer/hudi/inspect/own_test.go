@@ -25,6 +25,8 @@ type ownTable struct {
 	table  *hudi.Table
 	writer *hudi.Writer
 	next   int // commit
+	// operation is that of commits; the zero value is the one that fits the table.
+	operation hudi.Operation
 	// bucketOf is what the writer takes for the bucket of a session.
 	bucketOf    func(session string) int
 	eventBucket func(event string) int // where the bucket is that of the event
@@ -94,7 +96,8 @@ func (o *ownTable) commit(tb testing.TB) {
 		WriterSchemas: []string{ownSchema},
 		Progress:      hudi.Progress{"topic": {0: {From: int64(o.next * 50), Next: int64(o.next*50 + 50)}}},
 	}
-	if o.table.Type() == hudi.MergeOnRead {
+	req.Operation = o.operation
+	if o.operation == hudi.Insert && o.table.Type() == hudi.MergeOnRead {
 		req.Operation = hudi.Upsert
 	}
 	for _, id := range slices.Sorted(maps.Keys(groups)) {
@@ -246,6 +249,40 @@ func TestVerifyAfterServices(t *testing.T) {
 				t.Errorf("report %+v", r)
 			}
 		})
+	}
+}
+
+// TestVerifyAfterOverwrite: replaced file groups are no fault, before and after they are cleaned.
+func TestVerifyAfterOverwrite(t *testing.T) {
+	t.Parallel()
+	for _, version := range []int{hudi.Version6, hudi.Version9} {
+		for _, kind := range []hudi.TableType{hudi.CopyOnWrite, hudi.MergeOnRead} {
+			t.Run(fmt.Sprint(kind, version), func(t *testing.T) {
+				t.Parallel()
+				table := ownTableIn(t, storage.NewMem(), ownConfig(kind, version)).commits(t, 2)
+				before := table.writer.Head().Instant
+				table.operation = hudi.InsertOverwrite
+				table.commit(t)
+				overwritten := table.writer.Head().Instant
+				table.operation = hudi.Insert
+				table.commit(t)
+				for _, step := range []string{"overwritten", "cleaned"} {
+					if r := verify(t, table, Options{Now: instantsNow}); r.Rows != 90 || len(r.Findings)+len(r.NotChecked) > 0 {
+						t.Errorf("%s: report %+v", step, r)
+					}
+					if step == "cleaned" {
+						break
+					}
+					d, err := Diff(t.Context(), table, before, overwritten, nil)
+					if err != nil || d.RowsAdded != 40 || d.RowsDeleted != 80 || d.RowsUpdated != 0 || len(d.FilesAdded) != 4 {
+						t.Errorf("difference %+v, error %v", d, err)
+					}
+					if _, err := table.writer.Clean(t.Context(), hudi.CleanOptions{Policy: hudi.CleanByVersions, Retain: 1}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }
 
