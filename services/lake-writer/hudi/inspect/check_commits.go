@@ -26,6 +26,9 @@ func (v *verifier) loadCommits(ctx context.Context) error {
 	for _, e := range v.tl.Commits() {
 		v.report.Instant = e.Instant
 		data, _, err := v.store.Get(ctx, e.Key())
+		if errors.Is(err, storage.ErrNotExist) { // archived or restored away since the listing, which the last step finds
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -71,7 +74,7 @@ func (v *verifier) takeStats(e timeline.Entry, c *meta.Commit, facts commit) {
 				v.fault(CodeCommitPath, e.Key(), "write stat of %s without path", s.FileID)
 				continue
 			}
-			stat := writtenStat{WriteStat: s, entry: e, partition: partition, operation: c.OperationType, ours: facts.ours}
+			stat := writtenStat{WriteStat: s, entry: e, partition: partition, operation: c.OperationType}
 			isLog := v.checkName(stat, facts)
 			v.stats[*s.Path] = append(v.stats[*s.Path], stat)
 			group := groupOf(partition, s.FileID)

@@ -3,6 +3,7 @@ package inspect
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -31,12 +32,17 @@ func (v *verifier) checkMetadataTable(ctx context.Context) error {
 	listing, err := mdt.Files(ctx, v.store)
 	_, badLog := errors.AsType[*logfile.CorruptError](err)
 	_, badFile := errors.AsType[*hfile.CorruptError](err)
+	_, oddLog := errors.AsType[*logfile.UnsupportedError](err)
+	_, oddFile := errors.AsType[*hfile.UnsupportedError](err)
 	switch {
 	case errors.Is(err, mdt.ErrAbsent):
 		v.fault(CodeMetadataStale, where, "hoodie.properties names it, and it is not there")
 		return nil
 	case badLog || badFile:
 		v.fault(CodeMetadataDamaged, where, "%v", err)
+		return nil
+	case oddLog || oddFile:
+		v.report.NotChecked = append(v.report.NotChecked, fmt.Sprintf("the metadata table: %v", err))
 		return nil
 	case err != nil:
 		return err

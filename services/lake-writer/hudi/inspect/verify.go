@@ -97,7 +97,6 @@ type writtenStat struct {
 	entry     timeline.Entry
 	partition string
 	operation string
-	ours      bool
 }
 
 // checkProperties checks what engines refuse a table for, or read it wrong without a word.
