@@ -71,7 +71,18 @@ func runRows(ctx context.Context, s *session, q hudi.Query, limit int) error {
 	}
 	write := jsonRows(s.out)
 	if s.output != "json" {
-		write = csvRows(s.out)
+		if q.Columns == nil { // the line of names does not wait for a row
+			view, err := table.View(ctx, q.AsOf, q.Partitions)
+			if err == nil {
+				q.Columns, err = view.Columns()
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if write, err = csvRows(s.out, q.Columns); err != nil {
+			return err
+		}
 	}
 	n := 0
 	for row, err := range table.Scan(ctx, q) {
@@ -100,16 +111,13 @@ func jsonRows(w io.Writer) func(hudi.Row) error {
 }
 
 // csvRows writes a line of names and one for each row. Null is empty, as is an empty text; values that are no text are as in JSON.
-func csvRows(w io.Writer) func(hudi.Row) error {
+func csvRows(w io.Writer, columns []string) (func(hudi.Row) error, error) {
 	out := csv.NewWriter(w)
-	first := true
+	if err := out.Write(columns); err != nil {
+		return nil, err
+	}
+	out.Flush()
 	return func(row hudi.Row) error {
-		if first {
-			first = false
-			if err := out.Write(row.Columns); err != nil {
-				return err
-			}
-		}
 		fields := make([]string, len(row.Values))
 		for i, value := range row.Values {
 			var err error
@@ -122,7 +130,7 @@ func csvRows(w io.Writer) func(hudi.Row) error {
 		}
 		out.Flush()
 		return out.Error()
-	}
+	}, out.Error()
 }
 
 func csvField(column string, value any) (string, error) {

@@ -86,6 +86,7 @@ func TestText(t *testing.T) {
 		{"verify", "v6-mor-015", "verify DIR"},
 		{"diff", "v6-mor-015", "diff DIR 20261123045111063 20261123045125727"},
 		{"diff-rows", "v6-cow-015", "diff DIR 20261123045611705 20261123045630340 --rows"},
+		{"rows-csv-none", "v6-cow-015", "rows DIR --output csv --partition none/"},
 		{"rows-csv", "v6-cow-015", "rows DIR --output csv --partition dt=2026-01-01/hr=02/ --columns event_id,bitrate,tags,attrs,_hoodie_commit_time"},
 	} {
 		t.Run(tc.file, func(t *testing.T) {
