@@ -1,7 +1,10 @@
 package interop
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"sync"
@@ -82,10 +85,37 @@ const footnotes = `## Known defects of the engines
 - **hudi-rs 0.5** refuses a slice with log blocks of an older schema that differs below the root, until it is compacted.
 `
 
-// write writes the table.
+// write writes the table, and beside it the results as JSON. Those of an earlier run that are there already count as long as nothing newer
+// was tried: a run in parts makes the same table as a whole one.
 func (r *results) write(path string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	failed := map[string]map[string]bool{}
+	earlier, err := os.ReadFile(path + ".json")
+	if err == nil {
+		err = json.Unmarshal(earlier, &failed)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read earlier results: %w", err)
+	}
+	for cell, fails := range r.failed {
+		if failed[cell[0]] == nil {
+			failed[cell[0]] = map[string]bool{}
+		}
+		failed[cell[0]][cell[1]] = fails
+	}
+	text, err := json.MarshalIndent(failed, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".json", text, 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(table(failed)), 0o600)
+}
+
+// table is the table of engines as text.
+func table(failed map[string]map[string]bool) string {
 	var b strings.Builder
 	b.WriteString("# What works with which engine\n\nWritten by `scripts/test.sh interop` from its own results; do not edit.\n" +
 		"An empty cell was not tried or is none of the engine's.\n\n")
@@ -98,13 +128,20 @@ func (r *results) write(path string) error {
 		for _, row := range s.rows {
 			fmt.Fprintf(&b, "| %s |", row)
 			for _, c := range columnsOfTable {
-				failed, tried := r.failed[[2]string{row, c.name}]
-				b.WriteString(map[[2]bool]string{{true, false}: " ok |", {true, true}: " **fails** |", {false, false}: " |"}[[2]bool{tried, failed}])
+				fails, tried := failed[row][c.name]
+				switch {
+				case fails:
+					b.WriteString(" **fails** |")
+				case tried:
+					b.WriteString(" ok |")
+				default:
+					b.WriteString(" |")
+				}
 			}
 			b.WriteString("\n")
 		}
 		b.WriteString("\n")
 	}
 	b.WriteString(footnotes)
-	return os.WriteFile(path, []byte(b.String()), 0o644)
+	return b.String()
 }
