@@ -152,8 +152,12 @@ func (a *attempt) checkOther(ctx context.Context, e timeline.Entry, pendingBefor
 	return nil
 }
 
-// touches reports whether the attempt writes to a file group, or to one of the same bucket: two new groups of a bucket have different ids.
+// touches reports whether the attempt writes to a file group, or to one of the same bucket: two new groups of a bucket have different ids. An
+// overwrite touches whole partitions.
 func (a *attempt) touches(g fileGroup) bool {
+	if _, overwritten := a.replaces[g.partition]; overwritten {
+		return true
+	}
 	bucket, ok := keys.BucketOf(g.fileID)
 	return slices.ContainsFunc(a.plans, func(p groupPlan) bool {
 		ours, has := keys.BucketOf(p.id)

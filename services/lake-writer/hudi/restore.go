@@ -185,45 +185,54 @@ func (w *Writer) undoPlan(ctx context.Context, tl *timeline.Timeline, u *undo) (
 	return plan.Encode()
 }
 
-// prepareUndo makes the HEAD that decides the undo. Offsets and watermark are those of the newest commit of this library that stays.
-func (a *attempt) prepareUndo(ctx context.Context) error {
-	table, u := a.w.table, a.undo
-	data, _, err := table.store.Get(ctx, u.to.Key())
-	if err != nil {
-		return fmt.Errorf("read instant %s: %w", u.to.FileName(), err)
-	}
-	id, note := a.id, meta.CommitNote{}
-	for i, e := range slices.Backward(slices.DeleteFunc(a.tl.Commits(), func(e timeline.Entry) bool { return follows(e, u.to) })) {
-		c, err := table.Commit(ctx, e)
-		if err != nil {
-			return err
-		}
-		n, ours := c.Note()
-		if ours && e == u.to {
-			id = n.CommitID
-		}
-		if ours {
-			note = n
-			break
-		}
-		if i == 0 && len(a.base.Head.Offsets) > 0 {
-			return fmt.Errorf("no active commit up to %s says what the progress was: %w", u.to.Instant, ErrTimeTravel)
-		}
-	}
-	undone := make([]timeline.Instant, len(u.undone))
-	for i, e := range u.undone {
+// prepareUndo makes the HEAD that decides the undo.
+func (a *attempt) prepareUndo(ctx context.Context) (err error) {
+	undone := make([]timeline.Instant, len(a.undo.undone))
+	for i, e := range a.undo.undone {
 		undone[i] = e.Instant
 	}
-	a.next = a.base.Head.Back(u.to, txn.Undo{Instant: a.instant, Action: u.action}, undone, id, a.id)
+	a.next, err = a.w.headBack(ctx, a.tl, a.undo.to, txn.Undo{Instant: a.instant, Action: a.action}, undone, a.id)
+	a.result = CommitResult{Instant: a.instant, CommitID: a.next.CommitID}
+	return err
+}
+
+// headBack is the HEAD after an undo. Offsets and watermark are those of the newest commit of this library that stays.
+func (w *Writer) headBack(
+	ctx context.Context, tl *timeline.Timeline, to timeline.Entry, undo txn.Undo, undone []timeline.Instant, id string,
+) (txn.Head, error) {
+	head := w.mu.head.Head
+	data, _, err := w.table.store.Get(ctx, to.Key())
+	if err != nil {
+		return head, fmt.Errorf("read instant %s: %w", to.FileName(), err)
+	}
+	commitID, note, found := id, meta.CommitNote{}, false
+	for _, e := range slices.Backward(tl.Commits()) {
+		if follows(e, to) {
+			continue
+		}
+		c, err := w.table.Commit(ctx, e)
+		if err != nil {
+			return head, err
+		}
+		if note, found = c.Note(); found {
+			if e == to {
+				commitID = note.CommitID
+			}
+			break
+		}
+	}
+	if !found && len(head.Offsets) > 0 {
+		return head, fmt.Errorf("no active commit up to %s says what the progress was: %w", to.Instant, ErrTimeTravel)
+	}
+	next := head.Back(to, undo, undone, commitID, id)
 	if note.CompletedMillis > 0 {
-		a.next.CompletedAt = time.UnixMilli(note.CompletedMillis).UTC()
+		next.CompletedAt = time.UnixMilli(note.CompletedMillis).UTC()
 	}
 	if note.WatermarkMillis > 0 {
-		a.next.Watermark = time.UnixMilli(note.WatermarkMillis).UTC()
+		next.Watermark = time.UnixMilli(note.WatermarkMillis).UTC()
 	}
-	a.next.Offsets = note.Offsets
-	a.result = CommitResult{Instant: a.instant, CommitID: id}
-	return txn.SetCompleted(ctx, table.store, &a.next, data)
+	next.Offsets = note.Offsets
+	return next, txn.SetCompleted(ctx, w.table.store, &next, data)
 }
 
 // finishUndo follows the decision that the undo happens. What fails is left to the next settle.
@@ -238,6 +247,11 @@ func (a *attempt) finishUndo(ctx context.Context) *CommitResult {
 	return &result
 }
 
+// errNoCompletion is the error for a commit that HEAD cannot name.
+func errNoCompletion(e timeline.Entry) error {
+	return &UnsupportedError{e.FileName(), "", "the commit is from before the table's upgrade and does not say when it completed"}
+}
+
 // undoCheck makes sure before the decision that what is to be the last commit can be read, and that nothing stands in the way.
 type undoCheck struct {
 	w  *Writer
@@ -247,7 +261,7 @@ type undoCheck struct {
 
 func (c undoCheck) run(ctx context.Context) error {
 	if c.tl.Layout() == timeline.Layout2 && c.u.to.Completion == "" {
-		return &UnsupportedError{c.u.to.FileName(), "", "the commit is from before the table's upgrade and does not say when it completed"}
+		return errNoCompletion(c.u.to)
 	}
 	saved := false
 	for _, e := range c.tl.Entries() {

@@ -13,7 +13,6 @@ import (
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
-	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/txn"
 )
 
 // settle brings the timeline into the state that a commit may follow: the last commit is on it, and nothing dead is pending on it. It
@@ -23,12 +22,9 @@ func (w *Writer) settle(ctx context.Context) (*timeline.Timeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	changed := false
-	if head := w.mu.head.Head; !tl.Committed(head.Instant) {
-		if err := w.project(ctx, head, txn.Project); err != nil {
-			return nil, err
-		}
-		changed = true
+	changed, err := w.showHead(ctx, tl)
+	if err != nil {
+		return nil, err
 	}
 	w.mu.unshown.end()
 	undone, err := w.settleUndo(ctx, tl, nil)

@@ -109,7 +109,12 @@ func (w *Writer) Resolve(ctx context.Context) (*CommitResult, error) {
 func (w *Writer) Redo(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.project(ctx, w.mu.head.Head, txn.Project)
+	tl, err := w.table.Timeline(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = w.showHead(ctx, tl)
+	return err
 }
 
 // Commit writes the request's records and moves the offsets, both or neither. In a merge-on-read table a file group begins with a base
