@@ -137,9 +137,16 @@ func (w *Writer) begin(ctx context.Context, req CommitRequest) (*attempt, error)
 		return nil, err
 	}
 	if req.Operation == InsertOverwrite {
-		return a, a.planOverwrite(ctx)
+		err = a.planOverwrite(ctx)
+	} else {
+		a.plans, a.newPartitions, err = w.planGroups(ctx, tl, req.Groups)
 	}
-	a.plans, a.newPartitions, err = w.planGroups(ctx, tl, req.Groups)
+	if err == nil && req.Operation == BulkInsert {
+		err = a.planBulkInsert()
+	}
+	if w.appendOnly() {
+		a.nameGroups()
+	}
 	return a, err
 }
 

@@ -72,14 +72,8 @@ func (p groupPlan) previous() string {
 
 // checkRequest refuses what is wrong by itself, whatever the table holds.
 func (w *Writer) checkRequest(req CommitRequest) error {
-	if req.Operation < Insert || req.Operation > InsertOverwrite {
-		return fmt.Errorf("%w: operation %d", ErrInvalid, req.Operation)
-	}
-	if req.Operation == InsertOverwrite && len(req.Groups) == 0 {
-		return fmt.Errorf("%w: no partition to overwrite", ErrInvalid)
-	}
-	if req.Operation == Insert && w.table.Type() == MergeOnRead {
-		return fmt.Errorf("%w: Insert leaves out keys that are there, and a merge-on-read table does not look them up; use Upsert", ErrInvalid)
+	if err := w.checkOperation(req); err != nil {
+		return err
 	}
 	type place struct {
 		partition string
@@ -90,8 +84,8 @@ func (w *Writer) checkRequest(req CommitRequest) error {
 		if err := w.checkPartition(g.Partition); err != nil {
 			return err
 		}
-		if g.Bucket < 0 || g.Bucket >= w.config.Buckets {
-			return fmt.Errorf("%w: bucket %d of %d", ErrInvalid, g.Bucket, w.config.Buckets)
+		if err := w.checkBucket(g.Bucket); err != nil {
+			return err
 		}
 		if seen[place{g.Partition, g.Bucket}] {
 			return fmt.Errorf("%w: group %s, bucket %d is there twice", ErrInvalid, g.Partition, g.Bucket)
@@ -289,6 +283,9 @@ func newFileID(g Group, replaced []string) string {
 // that were taken away.
 func (w *Writer) planGroup(g Group, view []fileslice.Slice, replaced []string) (groupPlan, error) {
 	plan := groupPlan{partition: g.Partition, id: newFileID(g, replaced), records: g.Records}
+	if w.appendOnly() { // every group is new
+		return plan, nil
+	}
 	found := false
 	for _, s := range view {
 		bucket, ok := keys.BucketOf(s.FileID)

@@ -155,7 +155,7 @@ func (a *attempt) checkOther(ctx context.Context, e timeline.Entry, pendingBefor
 // touches reports whether the attempt writes to a file group, or to one of the same bucket: two new groups of a bucket have different ids. An
 // overwrite touches whole partitions.
 func (a *attempt) touches(g fileGroup) bool {
-	if _, overwritten := a.replaces[g.partition]; overwritten {
+	if _, overwritten := a.replaces[g.partition]; overwritten { // with groups that it does not know
 		return true
 	}
 	bucket, ok := keys.BucketOf(g.fileID)

@@ -217,7 +217,7 @@ func TestOverwriteRefused(t *testing.T) {
 	req := eventRequest(t, 7, "s1", "e1")
 	req.Operation = InsertOverwrite
 	req.Groups[0].Records[0].Delete = true
-	for _, bad := range []CommitRequest{req, {Operation: InsertOverwrite}, {Operation: InsertOverwrite + 1}} {
+	for _, bad := range []CommitRequest{req, {Operation: InsertOverwrite}, {Operation: BulkInsert + 1}} {
 		if _, err := w.Commit(t.Context(), bad); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%+v: %v", bad, err)
 		}

@@ -45,7 +45,7 @@ type TableConfig struct {
 	URLEncodePartitions   bool      // values in partition paths are escaped
 	// PartitionTime makes the partition path from the number of one long field, in UTC. Zero: fields are taken as they are.
 	PartitionTime keys.TimeFormat
-	Buckets       int    // file groups per partition; cannot change later
+	Buckets       int    // file groups per partition; cannot change later. 0, without a BucketField, makes an append-only table
 	BucketField   string // the record key field that decides the bucket; of several, with commas between
 	Schema        string // Avro record, every field nullable, without meta columns
 }

@@ -62,13 +62,9 @@ func (c TableConfig) check() error {
 		return invalid("table type %q", c.Type)
 	case c.Version != 0 && c.Version != Version6 && c.Version != Version9:
 		return invalid("table version %d, want %d or %d", c.Version, Version6, Version9)
-	case c.Buckets < 1 || c.Buckets > 99_999_999: // eight digits in file ids
-		return invalid("%d buckets", c.Buckets)
 	}
-	for _, f := range bucketFields(c.BucketField) {
-		if !slices.Contains(c.RecordKeyFields, f) {
-			return invalid("bucket field %q is no record key field", f)
-		}
+	if err := c.checkBuckets(); err != nil {
+		return err
 	}
 	for _, f := range slices.Concat(c.RecordKeyFields, c.PartitionFields, []string{c.OrderingField}) {
 		if schema.field(f) == nil {

@@ -28,12 +28,15 @@ const (
 	// InsertOverwrite puts the records in place of everything that their partitions hold, merged among themselves as Upsert does. A
 	// partition of which the groups have no records loses its rows.
 	InsertOverwrite
+	// BulkInsert puts the records into file groups of their own, as they are: no key is looked up. It is how rows come into an append-only
+	// table, and what fills the buckets of a table that have no rows yet.
+	BulkInsert
 )
 
 // Group are the records of one file group.
 type Group struct {
 	Partition string // path relative to the table
-	Bucket    int
+	Bucket    int    // in an append-only table any number that tells the groups of the partition apart
 	Records   []Record
 }
 
@@ -50,6 +53,7 @@ type CommitRequest struct {
 	WriterSchemas []string // Avro schemas of the payloads
 	TableSchema   string   // "" leaves it unchanged; else it may add nullable fields and make longs of ints
 	Progress      Progress
+	SortByKey     bool      // of a BulkInsert: records go into their files by key, so that filters on the key skip pages
 	Watermark     time.Time // never falls; an earlier one is ignored
 	ExtraMetadata map[string]string
 }

@@ -50,6 +50,8 @@ func writeDataFile(ctx context.Context, t *Table, job fileJob) (fileResult, erro
 		return writeLogFile(job)
 	case job.kind == compact:
 		return writeCompactedFile(ctx, t, job)
+	case job.operation == BulkInsert:
+		return writeBulkFile(job)
 	case job.operation == Upsert, job.operation == InsertOverwrite:
 		return writeUpsertedFile(ctx, t, job)
 	default:

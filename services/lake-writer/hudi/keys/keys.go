@@ -146,6 +146,12 @@ func FileID(partition string, bucket int) string {
 	return fmt.Sprintf("%08d%s-0", bucket, id.String()[8:])
 }
 
+// AttemptFileID is the id of the n-th file group that an attempt makes in a table without a bucket index. It derives from the attempt's
+// id, which no other attempt has.
+func AttemptFileID(attempt string, n int) string {
+	return uuid.NewHash(sha256.New(), fileIDSpace, fmt.Appendf(nil, "attempt\x00%s\x00%d", attempt, n), 8).String() + "-0"
+}
+
 // BucketOf is the bucket that a file id is prefixed with; ok is false for file ids of tables without a bucket index.
 func BucketOf(fileID string) (bucket int, ok bool) {
 	if len(fileID) < 9 || fileID[8] != '-' {

@@ -54,8 +54,8 @@ func ParseTableNote(data []byte) (TableNote, error) {
 	if n.Format < 1 || n.Format > TableNoteFormat {
 		return TableNote{}, fmt.Errorf("format %d, this program knows up to %d: %w", n.Format, TableNoteFormat, ErrTableNote)
 	}
-	if n.Buckets < 1 || n.BucketField == "" {
-		return TableNote{}, fmt.Errorf("no bucket index: %w", ErrTableNote)
+	if n.Buckets < 0 || (n.Buckets == 0) != (n.BucketField == "") { // neither: an append-only table
+		return TableNote{}, fmt.Errorf("bucket index of %d buckets by field %q: %w", n.Buckets, n.BucketField, ErrTableNote)
 	}
 	return n, nil
 }
