@@ -60,7 +60,7 @@ func (m *merger) collect(ctx context.Context, logs []Source) (err error) {
 			if undone[b.Instant()] || m.cfg.Accept != nil && !m.cfg.Accept(b.Instant()) {
 				continue
 			}
-			if err := m.block(l, b); err != nil {
+			if err := m.block(ctx, l, b); err != nil {
 				return err
 			}
 		}
@@ -69,7 +69,7 @@ func (m *merger) collect(ctx context.Context, logs []Source) (err error) {
 }
 
 // block takes the records of one block.
-func (m *merger) block(l openLog, b *logfile.Block) error {
+func (m *merger) block(ctx context.Context, l openLog, b *logfile.Block) error {
 	unsupported := func(what string) error { return &UnsupportedError{Log: l.name, Offset: b.Offset, Header: what} }
 	switch {
 	case b.Header[logfile.IsPartial] == "true":
@@ -85,49 +85,64 @@ func (m *merger) block(l openLog, b *logfile.Block) error {
 	var err error
 	switch b.Type {
 	case logfile.AvroData:
-		err = m.records(b)
+		err = m.records(ctx, b)
 	case logfile.Delete:
 		err = m.deletes(b)
 	case logfile.ParquetData:
-		return unsupported("PARQUET_DATA_BLOCK")
+		err = m.parquetRecords(ctx, b)
 	case logfile.HFileData:
 		return unsupported("HFILE_DATA_BLOCK")
 	default:
 		return unsupported(fmt.Sprintf("block type %d", b.Type))
 	}
+	if _, ok := errors.AsType[*SpillError](err); ok || ctx.Err() != nil {
+		return err // not the block's fault
+	}
 	if err != nil {
-		return fmt.Errorf("log %s: block at byte %d: %w", l.name, b.Offset, err)
+		return &BlockError{Log: l.name, Offset: b.Offset, Err: err}
 	}
 	return nil
 }
 
-func (m *merger) records(b *logfile.Block) error {
+// checkEvery is how many records pass between two looks at the context.
+const checkEvery = 4096
+
+func (m *merger) records(ctx context.Context, b *logfile.Block) error {
 	s, err := m.schema(b.Header[logfile.Schema])
 	if err != nil {
 		return err
 	}
+	n := 0
 	for datum, err := range logfile.Records(b) {
 		if err != nil {
 			return err
 		}
-		m.stats.LogRecords++
-		rec, err := s.scan(datum)
-		if err != nil {
-			return err
+		if n++; n%checkEvery == 0 && ctx.Err() != nil {
+			return ctx.Err()
 		}
-		n := winner{ordering: rec.ordering, deleted: rec.deleted, schema: s}
-		n.always = n.deleted && n.ordering.Kind == logfile.OrderingInt && n.ordering.Int64() == 0
-		if old := m.winners.get(rec.key); old != nil && !m.beats(&n, old) {
-			continue
-		}
-		if rec.deleted {
-			datum = nil
-		}
-		if err := m.winners.put(rec.key, n, datum); err != nil {
+		if err := m.record(s, datum); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// record merges a record, whose bytes are the caller's again afterwards.
+func (m *merger) record(s *schema, datum []byte) error {
+	m.stats.LogRecords++
+	rec, err := s.scan(datum)
+	if err != nil {
+		return err
+	}
+	n := winner{ordering: rec.ordering, deleted: rec.deleted, schema: s}
+	n.always = n.deleted && n.ordering.Kind == logfile.OrderingInt && n.ordering.Int64() == 0
+	if old := m.winners.get(rec.key); old != nil && !m.beats(&n, old) {
+		return nil
+	}
+	if rec.deleted {
+		datum = nil
+	}
+	return m.winners.put(rec.key, n, datum)
 }
 
 func (m *merger) deletes(b *logfile.Block) error {

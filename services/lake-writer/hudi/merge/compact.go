@@ -48,7 +48,7 @@ func (m *merger) decide(ctx context.Context, base *basefile.Reader) error {
 		if err != nil {
 			return fmt.Errorf("read keys of the base file: %w", err)
 		}
-		if n++; n%4096 == 0 && ctx.Err() != nil {
+		if n++; n%checkEvery == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
 		key, _ := row.Values[0].(string)
@@ -87,7 +87,7 @@ func (m *merger) appendWinners(ctx context.Context, out *basefile.Writer) error 
 		if w.lost || w.deleted {
 			continue
 		}
-		if i%4096 == 0 && ctx.Err() != nil {
+		if i%checkEvery == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
 		index, known := indexes[w.schema]

@@ -50,8 +50,14 @@ func payload(e event) []byte {
 	return append(b, 0)
 }
 
-// logOf is a log file with a block for each event, of instants that rise.
+// logOf is a log file with an Avro block for each event, of instants that rise.
 func logOf(t *testing.T, first int, events ...event) []byte {
+	t.Helper()
+	return logAs(t, logfile.AvroData, first, events...)
+}
+
+// logAs is the same with data blocks of either format.
+func logAs(t *testing.T, format logfile.BlockType, first int, events ...event) []byte {
 	t.Helper()
 	schema, err := basefile.WithMetaFields(testSchema)
 	if err != nil {
@@ -64,11 +70,34 @@ func logOf(t *testing.T, first int, events ...event) []byte {
 			file = logfile.AppendBlock(file, logfile.DeleteBlock(instant, schema, []logfile.DeleteRecord{{Key: "k", Ordering: *e.deletion}}))
 			continue
 		}
+		if format == logfile.ParquetData {
+			file = logfile.AppendBlock(file, logfile.ParquetBlock(instant, schema, parquetOf(t, testSchema, instant, payload(e))))
+			continue
+		}
 		b := logfile.NewDataBlock(instant, schema)
 		b.Add(logfile.Meta{CommitTime: string(instant), SeqNo: string(instant) + "_0_0", Key: "k", Partition: "p", FileID: "f"}, payload(e))
 		file = b.AppendTo(file)
 	}
 	return file
+}
+
+// parquetOf is the Parquet file of a block that holds one record of key "k".
+func parquetOf(tb testing.TB, schema string, instant timeline.Instant, payload []byte) []byte {
+	tb.Helper()
+	var out bytes.Buffer
+	w, err := basefile.NewWriter(&out, basefile.Config{
+		TableSchema: schema, WriterSchemas: []string{schema}, CommitTime: string(instant), PartitionPath: "p", FileName: "f",
+	})
+	if err == nil {
+		err = w.Append(basefile.Record{Key: "k", Payload: payload})
+	}
+	if err == nil {
+		_, err = w.Close()
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return out.Bytes()
 }
 
 func baseOf(t *testing.T, e event) *basefile.Reader {
@@ -200,16 +229,19 @@ func TestRules(t *testing.T) {
 						}
 						return baseOf(t, *tc.base)
 					}
-					whole := source(logOf(t, 0, tc.logs...))
-					if got := valueOf(t, cfg, base(), whole); got != want {
-						t.Errorf("mode %d: %q, want %q", mode, got, want)
-					}
-					if got := compacted(t, cfg, base(), whole); got != want {
-						t.Errorf("mode %d, compacted: %q, want %q", mode, got, want)
-					}
-					split := []Source{source(logOf(t, 0, tc.logs[0])), source(logOf(t, 1, tc.logs[1:]...))}
-					if got := valueOf(t, cfg, base(), split...); got != want {
-						t.Errorf("mode %d, two files: %q, want %q", mode, got, want)
+					const avro, parquet = logfile.AvroData, logfile.ParquetData
+					for _, format := range [][2]logfile.BlockType{{avro, avro}, {parquet, parquet}, {avro, parquet}} {
+						whole := source(logAs(t, format[0], 0, tc.logs...))
+						if got := valueOf(t, cfg, base(), whole); got != want {
+							t.Errorf("mode %d, %v: %q, want %q", mode, format, got, want)
+						}
+						if got := compacted(t, cfg, base(), whole); got != want {
+							t.Errorf("mode %d, %v, compacted: %q, want %q", mode, format, got, want)
+						}
+						split := []Source{source(logAs(t, format[0], 0, tc.logs[0])), source(logAs(t, format[1], 1, tc.logs[1:]...))}
+						if got := valueOf(t, cfg, base(), split...); got != want {
+							t.Errorf("mode %d, %v, two files: %q, want %q", mode, format, got, want)
+						}
 					}
 					if left, err := os.ReadDir(cfg.SpillDir); err != nil || len(left) > 0 {
 						t.Errorf("%d temporary files are left, %v", len(left), err)
@@ -261,7 +293,7 @@ func TestRefused(t *testing.T) {
 	for want, b := range map[string]logfile.Block{
 		"IS_PARTIAL":            {Type: logfile.AvroData, Header: with(logfile.IsPartial, "true")},
 		"COMPACTED_BLOCK_TIMES": {Type: logfile.AvroData, Header: with(logfile.CompactedBlockTimes, "20260101000000000")},
-		"PARQUET_DATA_BLOCK":    {Type: logfile.ParquetData, Header: header},
+		"block type 6":          {Type: logfile.CDCData, Header: header},
 		"HFILE_DATA_BLOCK":      {Type: logfile.HFileData, Header: header},
 	} {
 		n := 0

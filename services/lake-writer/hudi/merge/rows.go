@@ -91,7 +91,7 @@ func (m *merger) baseRows(ctx context.Context, base *basefile.Reader, columns []
 		if err != nil {
 			return false, fmt.Errorf("read the base file: %w", err)
 		}
-		if n++; n%4096 == 0 && ctx.Err() != nil {
+		if n++; n%checkEvery == 0 && ctx.Err() != nil {
 			return false, ctx.Err()
 		}
 		value, _ := row.Get(basefile.RecordKeyColumn)

@@ -3,7 +3,6 @@ package merge
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"os"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/logfile"
@@ -78,12 +77,12 @@ func (w *winners) spill(n *winner, datum []byte) error {
 	if w.file == nil {
 		f, err := os.CreateTemp(w.dir, "playhead-merge-")
 		if err != nil {
-			return fmt.Errorf("spill log records: %w", err)
+			return &SpillError{Doing: "write", Err: err}
 		}
 		w.file, w.out = f, bufio.NewWriterSize(f, 1<<18)
 	}
 	if _, err := w.out.Write(datum); err != nil {
-		return fmt.Errorf("spill log records: %w", err)
+		return &SpillError{Doing: "write", Err: err}
 	}
 	n.at, n.size = w.end, int64(len(datum))
 	w.end += n.size
@@ -96,11 +95,11 @@ func (w *winners) load(n *winner) ([]byte, error) {
 		return n.datum, nil
 	}
 	if err := w.out.Flush(); err != nil {
-		return nil, fmt.Errorf("spill log records: %w", err)
+		return nil, &SpillError{Doing: "write", Err: err}
 	}
 	b := make([]byte, n.size)
 	if _, err := w.file.ReadAt(b, n.at); err != nil {
-		return nil, fmt.Errorf("read spilled log record: %w", err)
+		return nil, &SpillError{Doing: "read", Err: err}
 	}
 	return b, nil
 }
