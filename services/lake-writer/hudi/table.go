@@ -66,6 +66,7 @@ type options struct {
 	parallelism int
 	baseURI     string
 	metadata    MetadataTable
+	parquetFrom int // records that make a log block Parquet; 0: none do
 	writeFile   fileWriter
 	logInstants func(ctx context.Context, t *Table, l fileslice.LogFile) ([]timeline.Instant, error)
 }

@@ -56,6 +56,7 @@ type CommitRequest struct {
 	SortByKey     bool      // of a BulkInsert: records go into their files by key, so that filters on the key skip pages
 	Watermark     time.Time // never falls; an earlier one is ignored
 	ExtraMetadata map[string]string
+	LogFormat     LogFormat // of the blocks, where the commit appends to logs
 }
 
 // CommitResult says what a commit did.

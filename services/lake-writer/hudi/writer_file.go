@@ -25,6 +25,7 @@ type fileJob struct {
 	tableSchema   string
 	writerSchemas []string
 	ordering      string // field
+	parquetFrom   int    // records that make a log block Parquet; 0: none do
 	records       []Record
 }
 

@@ -93,6 +93,9 @@ func (v *view) show(row Row) Row {
 
 // shapeOf compares two types. Whether a value may be null is not compared: a reader shows what is there.
 func shapeOf(to, from *layout) (*shape, error) {
+	if to.leaf() && from.leaf() && sameNumbers(from.scalar, to.scalar) {
+		return nil, nil
+	}
 	if err := checkSame(to, from); err != nil || to.leaf() {
 		return nil, err
 	}
@@ -110,6 +113,11 @@ func shapeOf(to, from *layout) (*shape, error) {
 		return nil, err
 	}
 	return &shape{parts: []*shape{part}}, nil
+}
+
+// sameNumbers reports whether decimals are shown alike: Spark writes small ones as int32 or int64, whatever the table's Avro type is.
+func sameNumbers(from, to scalar) bool {
+	return from.logical == decimal && to.logical == decimal && from.scale == to.scale && from.precision <= to.precision
 }
 
 func recordShape(to, from *layout) (*shape, error) {

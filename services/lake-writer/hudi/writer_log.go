@@ -1,0 +1,206 @@
+package hudi
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/basefile"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/logfile"
+)
+
+// LogFormat is what the data blocks of log files hold. Every engine reads both, mixed in one file too.
+type LogFormat int
+
+// The formats.
+const (
+	// LogFormatByCount leaves the choice to WithParquetLogBlocks; without that option blocks are Avro.
+	LogFormatByCount LogFormat = iota
+	// LogFormatAvro takes over the payloads as they are: the least work for the writer.
+	LogFormatAvro
+	// LogFormatParquet makes a block many times smaller from some hundred records on, for several times the work. A commit looks into
+	// the payloads then, and refuses those that are no record of their schema.
+	LogFormatParquet
+)
+
+// WithParquetLogBlocks lets commits that leave the format open (LogFormatByCount) write those blocks as Parquet that hold at least so
+// many records; the default, 0, is never. Below about 100 records the Parquet footer outweighs what the columns save.
+func WithParquetLogBlocks(records int) Option {
+	return func(o *options) { o.parquetFrom = max(0, records) }
+}
+
+// parquetFrom is from how many records on a block is Parquet, 0: never; byCount is the table's option.
+func (f LogFormat) parquetFrom(byCount int) int {
+	switch f {
+	case LogFormatAvro:
+		return 0
+	case LogFormatParquet:
+		return 1
+	default:
+		return byCount
+	}
+}
+
+// writeLogFile builds a log file of the job's records.
+func writeLogFile(job fileJob) (fileResult, error) {
+	var result fileResult
+	for _, r := range job.records {
+		if r.Delete {
+			result.deleted++
+		} else {
+			result.added++
+		}
+	}
+	data, err := job.encodeLog(job.log.FileID)
+	if err != nil {
+		return fileResult{}, err
+	}
+	result.data, result.rows = data, result.added
+	return result, nil
+}
+
+// maxBlockBytes bounds the records of a data block: readers hold a block at a time.
+const maxBlockBytes = 32 << 20
+
+// encodeLog writes the records as blocks: each run of records that names no key twice as data blocks and a block of deletions, so that
+// what happens to a key happens in the order of the records.
+func (job fileJob) encodeLog(fileID string) ([]byte, error) {
+	e := logEncoder{job: job, fileID: fileID, blocks: make([]*logfile.DataBlock, len(job.writerSchemas))}
+	for i, schema := range job.writerSchemas {
+		full, err := basefile.WithMetaFields(schema)
+		if err != nil {
+			return nil, fmt.Errorf("schema of log blocks: %w", err)
+		}
+		e.blocks[i] = logfile.NewDataBlock(job.instant, full)
+	}
+	var err error
+	if e.tableSchema, err = basefile.WithMetaFields(job.tableSchema); err != nil {
+		return nil, fmt.Errorf("schema of log blocks: %w", err)
+	}
+	keys := make(map[string]struct{}, len(job.records))
+	begin := 0
+	for i, r := range job.records {
+		if _, again := keys[r.Key]; again {
+			if err := e.run(job.records[begin:i]); err != nil {
+				return nil, err
+			}
+			clear(keys)
+			begin = i
+		}
+		keys[r.Key] = struct{}{}
+	}
+	if err := e.run(job.records[begin:]); err != nil {
+		return nil, err
+	}
+	return e.out, nil
+}
+
+type logEncoder struct {
+	job         fileJob
+	fileID      string
+	tableSchema string               // with meta fields
+	blocks      []*logfile.DataBlock // one for each writer schema
+	rows        int64
+	seqNo       []byte
+	out         []byte
+}
+
+// run writes records that name no key twice.
+func (e *logEncoder) run(records []Record) error {
+	var deletes []logfile.DeleteRecord
+	for _, r := range records {
+		if r.Delete {
+			// Integer zero is Hudi's deletion of whatever is there.
+			deletes = append(deletes, logfile.DeleteRecord{Key: r.Key, Partition: e.job.log.Partition, Ordering: logfile.IntOrdering(0)})
+		}
+	}
+	if from := e.job.parquetFrom; from > 0 && len(records)-len(deletes) >= from {
+		if err := e.parquetBlocks(records); err != nil {
+			return err
+		}
+	} else {
+		e.avroBlocks(records)
+	}
+	if len(deletes) > 0 {
+		e.out = logfile.AppendBlock(e.out, logfile.DeleteBlock(e.job.instant, e.tableSchema, deletes))
+	}
+	return nil
+}
+
+// avroBlocks writes a block for each writer schema, or more where there are many bytes.
+func (e *logEncoder) avroBlocks(records []Record) {
+	for _, r := range records {
+		if r.Delete {
+			continue
+		}
+		b := e.blocks[r.Writer]
+		if b.Len() > 0 && b.Size()+len(r.Payload) > maxBlockBytes {
+			e.out = b.AppendTo(e.out)
+			b.Reset()
+		}
+		b.Add(logfile.Meta{
+			CommitTime: string(e.job.instant), SeqNo: e.nextSeqNo(), Key: r.Key, Partition: e.job.log.Partition, FileID: e.fileID,
+		}, r.Payload)
+	}
+	for _, b := range e.blocks {
+		if b.Len() > 0 {
+			e.out = b.AppendTo(e.out)
+			b.Reset()
+		}
+	}
+}
+
+// parquetBlocks writes the records of all writer schemas as rows of the table's, in one block unless there are many bytes.
+func (e *logEncoder) parquetBlocks(records []Record) error {
+	for begin := 0; begin < len(records); {
+		end, size := begin, 0
+		for end < len(records) && (size == 0 || size+len(records[end].Payload) <= maxBlockBytes) {
+			size += len(records[end].Payload)
+			end++
+		}
+		if err := e.parquetBlock(records[begin:end]); err != nil {
+			return err
+		}
+		begin = end
+	}
+	return nil
+}
+
+func (e *logEncoder) parquetBlock(records []Record) error {
+	var file bytes.Buffer
+	w, err := basefile.NewWriter(&file, basefile.Config{
+		TableSchema: e.job.tableSchema, WriterSchemas: e.job.writerSchemas, CommitTime: string(e.job.instant),
+		PartitionPath: e.job.log.Partition, FileName: e.fileID, TaskID: e.job.taskID, // in logs the file name is the file group's
+	})
+	if err != nil {
+		return fmt.Errorf("begin Parquet block: %w", err)
+	}
+	rows := 0
+	for _, r := range records {
+		if r.Delete {
+			continue
+		}
+		rows++
+		rec := basefile.KeptRecord{CommitTime: string(e.job.instant), SeqNo: e.nextSeqNo(), Key: r.Key, Writer: r.Writer, Payload: r.Payload}
+		if err := w.AppendKept(rec); err != nil {
+			return appendError(r.Key, err)
+		}
+	}
+	if rows == 0 {
+		return nil
+	}
+	if _, err := w.Close(); err != nil {
+		return fmt.Errorf("end Parquet block: %w", err)
+	}
+	e.out = logfile.AppendBlock(e.out, logfile.ParquetBlock(e.job.instant, e.tableSchema, file.Bytes()))
+	return nil
+}
+
+// nextSeqNo is <instant>_<task>_<row> (HoodieRecord.generateSequenceId).
+func (e *logEncoder) nextSeqNo() string {
+	e.seqNo = append(e.seqNo[:0], e.job.instant...)
+	e.seqNo = strconv.AppendInt(append(e.seqNo, '_'), int64(e.job.taskID), 10)
+	e.seqNo = strconv.AppendInt(append(e.seqNo, '_'), e.rows, 10)
+	e.rows++
+	return string(e.seqNo)
+}
