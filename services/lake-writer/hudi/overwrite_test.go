@@ -188,16 +188,14 @@ func TestOverwriteIsCleaned(t *testing.T) {
 		if clean(2); files() != 0 {
 			t.Errorf("%d of %d replaced files are left", files(), before)
 		}
-		if cfg.Version != Version9 { // whose archive is another
-			if r, err := w.Archive(t.Context(), ArchiveOptions{KeepMin: 2, KeepMax: 2}); err != nil || len(r.Archived) == 0 {
-				t.Errorf("archive: %+v, %v", r, err)
-			}
-			if got := rowsByKey(t, table); !maps.Equal(got, rows) {
-				t.Errorf("rows %v, were %v", got, rows)
-			}
-			if got := archived(t, table.store); !slices.ContainsFunc(got, func(e *meta.ArchivedEntry) bool { return e.Action == timeline.ReplaceCommit }) {
-				t.Errorf("%d archived entries, none of the overwrite", len(got))
-			}
+		if r, err := w.Archive(t.Context(), ArchiveOptions{KeepMin: 2, KeepMax: 2}); err != nil || len(r.Archived) == 0 {
+			t.Errorf("archive: %+v, %v", r, err)
+		}
+		if got := rowsByKey(t, table); !maps.Equal(got, rows) {
+			t.Errorf("rows %v, were %v", got, rows)
+		}
+		if got := archived(t, table.store); !slices.ContainsFunc(got, func(e *meta.ArchivedEntry) bool { return e.Action == timeline.ReplaceCommit }) {
+			t.Errorf("%d archived entries, none of the overwrite", len(got))
 		}
 		req := eventRequest(t, 10, "s1", "e7")
 		req.Operation = InsertOverwrite

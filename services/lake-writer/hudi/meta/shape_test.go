@@ -17,7 +17,7 @@ import (
 )
 
 // TestCommitsLookLikeHudis: the commits that this library puts on a timeline have Hudi 0.15's fields, in its order, with its types of
-// values, for a copy-on-write insert, a merge-on-read insert and a log append.
+// values, for a copy-on-write insert, a merge-on-read insert and a log append, and an insert overwrite.
 func TestCommitsLookLikeHudis(t *testing.T) {
 	t.Parallel()
 	const eventSchema = `{"type":"record","name":"event","fields":[{"name":"session","type":["null","string"],"default":null},` +
@@ -26,10 +26,13 @@ func TestCommitsLookLikeHudis(t *testing.T) {
 	for _, c := range []struct {
 		kind   hudi.TableType
 		golden string
+		last   hudi.Operation
+		suffix string   // of the last commit
 		shapes []string // that the golden file holds
 	}{
-		{hudi.CopyOnWrite, "v6-cow-015.commit", []string{"base", "commit"}},
-		{hudi.MergeOnRead, "v6-mor-015.deltacommit", []string{"base", "commit", "log"}},
+		{hudi.CopyOnWrite, "v6-cow-015.commit", hudi.Upsert, ".commit", []string{"base", "commit"}},
+		{hudi.MergeOnRead, "v6-mor-015.deltacommit", hudi.Upsert, ".deltacommit", []string{"base", "commit", "log"}},
+		{hudi.CopyOnWrite, "v6-cow-015.replacecommit", hudi.InsertOverwrite, ".replacecommit", []string{"base", "commit"}},
 	} {
 		store := storage.NewMem()
 		table, err := hudi.Create(t.Context(), store, hudi.TableConfig{
@@ -45,13 +48,15 @@ func TestCommitsLookLikeHudis(t *testing.T) {
 		}
 		ours := make(map[string]string)
 		for from := range int64(2) {
-			result, err := w.Commit(t.Context(), request(t, eventSchema, from))
+			req, suffix := request(t, eventSchema, from), c.suffix
+			if from == 1 {
+				req.Operation = c.last
+			} else if c.last == hudi.InsertOverwrite {
+				suffix = ".commit"
+			}
+			result, err := w.Commit(t.Context(), req)
 			if err != nil {
 				t.Fatal(err)
-			}
-			suffix := ".deltacommit"
-			if c.kind == hudi.CopyOnWrite {
-				suffix = ".commit"
 			}
 			data, _, err := store.Get(t.Context(), ".hoodie/"+string(result.Instant)+suffix)
 			if err != nil {
