@@ -102,15 +102,37 @@ func (a *attempt) checkOthers(ctx context.Context) error {
 		return err
 	}
 	for _, e := range tl.Entries() {
-		if e.Instant == a.instant || !e.Action.Writes() {
+		before, there := a.tl.Find(e.Instant, e.Action)
+		if there && before.State == timeline.Completed || e.Instant == a.instant {
 			continue
 		}
-		before, there := a.tl.Find(e.Instant, e.Action)
-		if there && before.State == timeline.Completed {
+		if e.Action == timeline.Rollback || e.Action == timeline.Restore {
+			if err := a.checkUndoing(ctx, e); err != nil {
+				return err
+			}
+		}
+		if !e.Action.Writes() {
 			continue
 		}
 		if err := a.checkOther(ctx, e, there); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// checkUndoing looks at a rollback or restore of another engine, which may undo the attempt, or what it goes on from.
+func (a *attempt) checkUndoing(ctx context.Context, e timeline.Entry) error {
+	undone, err := a.w.undoneBy(ctx, e)
+	if errors.Is(err, storage.ErrNotExist) { // a restore took the rollbacks that it consists of off the timeline
+		return &ConflictError{Instant: e.Instant, Action: e.Action}
+	}
+	if err != nil {
+		return err
+	}
+	for _, i := range undone {
+		if i == a.instant || a.tl.Committed(i) {
+			return &ConflictError{Instant: e.Instant, Action: e.Action}
 		}
 	}
 	return nil

@@ -167,6 +167,12 @@ func TestConflicts(t *testing.T) {
 		"a compaction of another group is requested": {func(t *testing.T, w *Writer, at timeline.Instant) {
 			requestCompaction(t, w.table.store, at, "day=1", bucket1)
 		}, false},
+		"the attempt is rolled back": {func(t *testing.T, w *Writer, at timeline.Instant) {
+			rollBackAsHudi(t, w, at, func(e timeline.Entry) bool { return e.State != timeline.Completed })
+		}, true},
+		"what it goes on from is rolled back": {func(t *testing.T, w *Writer, at timeline.Instant) {
+			rollBackAsHudi(t, w, at, func(e timeline.Entry) bool { return e.State == timeline.Completed })
+		}, true},
 		"a commit is begun": {func(t *testing.T, w *Writer, at timeline.Instant) {
 			put(t, w.table.store, w.table.entry(at, w.table.commitAction(), timeline.Requested).Key(), nil)
 		}, false},
@@ -194,6 +200,9 @@ func TestConflicts(t *testing.T) {
 				if !tc.conflict {
 					return
 				}
+				if undone := conflict.Action == timeline.Rollback; undone {
+					return // what is left is between the other's rollback and ours
+				}
 				if conflict.Instant != at || conflict.Partition != "day=0" || w.Head().Offsets[protoStream][0] != 4 {
 					t.Errorf("conflict %+v, HEAD %+v", conflict, w.Head())
 				}
@@ -212,6 +221,26 @@ func TestConflicts(t *testing.T) {
 			})
 		}
 	}
+}
+
+// rollBackAsHudi requests the rollback of the newest write that is chosen, as another engine.
+func rollBackAsHudi(t *testing.T, w *Writer, at timeline.Instant, chosen func(timeline.Entry) bool) {
+	t.Helper()
+	tl, err := w.table.Timeline(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range slices.Backward(tl.Entries()) {
+		if e.Action.Writes() && chosen(e) {
+			plan, err := w.rollbackPlan(e, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			put(t, w.table.store, w.table.entry(at, timeline.Rollback, timeline.Requested).Key(), plan)
+			return
+		}
+	}
+	t.Fatal("nothing to roll back")
 }
 
 // requestCompaction plans the compaction of a group, as another engine.
