@@ -47,15 +47,6 @@ var matrixStages = map[hudi.TableType][]stage{
 	},
 }
 
-// stagesOf are the stages of a version: that archiving of version 9 is not there yet is the one difference.
-func stagesOf(version int, kind hudi.TableType) []stage {
-	all := matrixStages[kind]
-	if version == hudi.Version9 {
-		return all[:len(all)-1]
-	}
-	return all
-}
-
 func writeInserts(ctx context.Context, t *testing.T, m *lakeTable) {
 	m.commit(ctx, t, m.create(ctx, t), m.fresh(matrixRows))
 }
@@ -282,7 +273,7 @@ func writeMatrix(ctx context.Context, t *testing.T) []cell {
 	for _, version := range tableVersions {
 		for _, hive := range []bool{true, false} {
 			for _, kind := range tableTypes {
-				for _, s := range stagesOf(version, kind) {
+				for _, s := range matrixStages[kind] {
 					if hive || s.long && version == hudi.Version6 || full() {
 						cells = append(cells, cell{writeTable(ctx, t, version, kind, s, hive), s})
 					}

@@ -41,7 +41,7 @@ func sections() []section {
 		"all queries below that the engine and the type of table have.", nil}
 	for _, version := range tableVersions {
 		for _, kind := range tableTypes {
-			for _, s := range stagesOf(version, kind) {
+			for _, s := range matrixStages[kind] {
 				reading.rows = append(reading.rows, stageRow(version, kind, s))
 			}
 		}
