@@ -136,13 +136,14 @@ func (m *merger) record(s *schema, datum []byte) error {
 	}
 	n := winner{ordering: rec.ordering, deleted: rec.deleted, schema: s}
 	n.always = n.deleted && n.ordering.Kind == logfile.OrderingInt && n.ordering.Int64() == 0
-	if old := m.winners.get(rec.key); old != nil && !m.beats(&n, old) {
+	old := m.winners.get(rec.key)
+	if old != nil && !m.beats(&n, old) {
 		return nil
 	}
 	if rec.deleted {
 		datum = nil
 	}
-	return m.winners.put(rec.key, n, datum)
+	return m.winners.put(old, rec.key, n, datum)
 }
 
 func (m *merger) deletes(b *logfile.Block) error {
@@ -154,10 +155,11 @@ func (m *merger) deletes(b *logfile.Block) error {
 		m.stats.LogRecords++
 		key := []byte(r.Key)
 		n := winner{ordering: r.Ordering, deleted: true, always: r.Ordering.ByCommitTime()}
-		if old := m.winners.get(key); old != nil && !m.beats(&n, old) {
+		old := m.winners.get(key)
+		if old != nil && !m.beats(&n, old) {
 			continue
 		}
-		if err := m.winners.put(key, n, nil); err != nil {
+		if err := m.winners.put(old, key, n, nil); err != nil {
 			return err
 		}
 	}

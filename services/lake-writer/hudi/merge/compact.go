@@ -39,6 +39,9 @@ func Compact(ctx context.Context, cfg Config, base *basefile.Reader, logs []Sour
 
 // decide compares the winners with the rows of the base file.
 func (m *merger) decide(ctx context.Context, base *basefile.Reader) error {
+	if m.winsOverAll(base) {
+		return nil
+	}
 	columns := []string{basefile.RecordKeyColumn}
 	if m.ordering != nil && slices.Contains(base.Columns(), m.cfg.Ordering) {
 		columns = append(columns, m.cfg.Ordering)
@@ -66,12 +69,35 @@ func (m *merger) decide(ctx context.Context, base *basefile.Reader) error {
 	return nil
 }
 
+// winsOverAll reports whether every winner surely wins over whatever row of its key the base file has, by the greatest ordering value in
+// its footer: the keys need not be read twice then. Only whole numbers are sure, whose statistics every writer keeps alike.
+func (m *merger) winsOverAll(base *basefile.Reader) bool {
+	if m.ordering == nil {
+		return true // the later one wins
+	}
+	stats, err := base.Statistics(m.cfg.Ordering)
+	if err != nil || !stats.Known || stats.Max == nil {
+		return false // reading on will tell what is wrong, if anything is
+	}
+	greatest := orderingOf(stats.Max, m.ordering)
+	if greatest.Kind != logfile.OrderingLong && greatest.Kind != logfile.OrderingInt {
+		return false
+	}
+	for _, w := range m.winners.all() {
+		if order, ok := w.ordering.Compare(greatest); !w.always && (!ok || order < 0) {
+			return false
+		}
+	}
+	return true
+}
+
 // replaced reports whether a row of the base file does not stay. A winner that lost to it is its key's no more.
 func (m *merger) replaced(key string) bool {
-	w := m.winners.get([]byte(key))
+	w := m.winners.index[key]
 	if w == nil || w.lost {
 		return false
 	}
+	w.base = true
 	if w.deleted {
 		m.stats.Deleted++
 	} else {
@@ -82,8 +108,7 @@ func (m *merger) replaced(key string) bool {
 
 func (m *merger) appendWinners(ctx context.Context, out *basefile.Writer) error {
 	indexes := make(map[*schema]int)
-	for i := range m.winners.list {
-		w := &m.winners.list[i]
+	for i, w := range m.winners.all() {
 		if w.lost || w.deleted {
 			continue
 		}

@@ -118,7 +118,7 @@ func baseOf(t *testing.T, e event) *basefile.Reader {
 	return open(t, out.Bytes())
 }
 
-func open(t *testing.T, file []byte) *basefile.Reader {
+func open(t testing.TB, file []byte) *basefile.Reader {
 	t.Helper()
 	r, err := basefile.OpenReader(bytes.NewReader(file), int64(len(file)))
 	if err != nil {

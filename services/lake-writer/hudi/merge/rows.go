@@ -58,8 +58,7 @@ func (m *merger) rows(
 			return stopped, err
 		}
 	}
-	for i := range m.winners.list {
-		w := &m.winners.list[i]
+	for _, w := range m.winners.all() {
 		if w.lost || w.deleted {
 			continue
 		}

@@ -3,67 +3,81 @@ package merge
 import (
 	"bufio"
 	"errors"
+	"iter"
 	"os"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/logfile"
 )
 
-// indexBytes is what a key costs beside its text.
-const indexBytes = 150
+const (
+	// indexBytes is what a key costs beside its text: the winner, and its place in the index.
+	indexBytes = 200
+	// pageWinners are held together, so that more of them move none.
+	pageWinners = 1 << 10
+	// chunkBytes of records are held together; a longer record has its own chunk.
+	chunkBytes = 256 << 10
+)
 
 // winner is the record of a key that won so far.
 type winner struct {
 	key      string
 	ordering logfile.Ordering
-	deleted  bool
-	always   bool    // a deletion by commit time: it wins over all before it and loses to all behind it
-	schema   *schema // of the datum; nil for a deletion
-	datum    []byte  // nil when it is in the temporary file, or there is none
+	schema   *schema // of the record; nil for a deletion
+	datum    []byte  // the record unless it is in the temporary file; else room for another one
 	at, size int64   // in the temporary file
-	base     bool    // the base file has a row of the key
-	lost     bool    // that row won
+	deleted  bool
+	always   bool // a deletion by commit time: it wins over all before it and loses to all behind it
+	base     bool // the base file has a row of the key
+	lost     bool // that row won
+	spilled  bool // the record is in the temporary file
 }
 
-// winners holds one record for each key. Data beyond the bound goes to a temporary file, which is only appended to.
+// winners holds one record for each key. Data beyond the bound goes to a temporary file, which is only appended to. What a replaced record
+// took is used again when the next one fits in, and counts for as long as the merge lasts.
 type winners struct {
 	limit, held int64 // bytes
 	dir         string
-	index       map[string]int
-	list        []winner // in the order in which the keys came
+	index       map[string]*winner
+	pages       [][]winner // in the order in which the keys came; all but the last are full
+	chunk       []byte     // the rest of the last one
 	file        *os.File
 	out         *bufio.Writer
 	end         int64 // of the file
 }
 
 func newWinners(cfg Config) *winners {
-	return &winners{limit: cfg.MemoryBytes, dir: cfg.SpillDir, index: make(map[string]int)}
+	return &winners{limit: cfg.MemoryBytes, dir: cfg.SpillDir, index: make(map[string]*winner)}
 }
 
-// get is the winner of a key; it is good until the next put.
-func (w *winners) get(key []byte) *winner {
-	if i, ok := w.index[string(key)]; ok {
-		return &w.list[i]
+// get is the winner of a key, nil when it has none.
+func (w *winners) get(key []byte) *winner { return w.index[string(key)] }
+
+// all are the winners in the order in which their keys came.
+func (w *winners) all() iter.Seq2[int, *winner] {
+	return func(yield func(int, *winner) bool) {
+		n := 0
+		for _, page := range w.pages {
+			for i := range page {
+				if !yield(n, &page[i]) {
+					return
+				}
+				n++
+			}
+		}
 	}
-	return nil
 }
 
-// put makes a record its key's winner. The datum is copied.
-func (w *winners) put(key []byte, n winner, datum []byte) error {
-	old := w.get(key)
+// put makes a record its key's winner, in the place of old unless that is nil. The datum is copied.
+func (w *winners) put(old *winner, key []byte, n winner, datum []byte) error {
 	if old == nil {
-		n.key = string(key)
-		w.index[n.key] = len(w.list)
-		w.list = append(w.list, winner{key: n.key})
-		old = &w.list[len(w.list)-1]
-		w.held += int64(len(key)) + indexBytes
+		old = w.add(string(key))
 	}
-	n.key = old.key
-	w.held -= int64(len(old.datum))
+	n.key, n.datum = old.key, old.datum[:0]
 	switch {
 	case datum == nil:
-	case w.held+int64(len(datum)) <= w.limit:
-		n.datum = append([]byte(nil), datum...)
-		w.held += int64(len(datum))
+		n.schema = nil
+	case len(datum) <= cap(n.datum) || w.room(&n, len(datum)):
+		n.datum = append(n.datum, datum...)
 	default:
 		if err := w.spill(&n, datum); err != nil {
 			return err
@@ -71,6 +85,35 @@ func (w *winners) put(key []byte, n winner, datum []byte) error {
 	}
 	*old = n
 	return nil
+}
+
+// add makes a place for a key's winner, which stays where it is.
+func (w *winners) add(key string) *winner {
+	last := len(w.pages) - 1
+	if last < 0 || len(w.pages[last]) == pageWinners {
+		w.pages = append(w.pages, make([]winner, 0, pageWinners))
+		last++
+	}
+	w.pages[last] = append(w.pages[last], winner{})
+	n := &w.pages[last][len(w.pages[last])-1]
+	n.key = key
+	w.index[key] = n
+	w.held += int64(len(key)) + indexBytes
+	return n
+}
+
+// room gives a winner an empty datum of a capacity, unless that is too much.
+func (w *winners) room(n *winner, size int) bool {
+	if len(w.chunk) < size {
+		chunk := max(size, chunkBytes)
+		if w.held+int64(chunk) > w.limit {
+			return false
+		}
+		w.held += int64(chunk)
+		w.chunk = make([]byte, chunk)
+	}
+	n.datum, w.chunk = w.chunk[:0:size], w.chunk[size:]
+	return true
 }
 
 func (w *winners) spill(n *winner, datum []byte) error {
@@ -84,14 +127,14 @@ func (w *winners) spill(n *winner, datum []byte) error {
 	if _, err := w.out.Write(datum); err != nil {
 		return &SpillError{Doing: "write", Err: err}
 	}
-	n.at, n.size = w.end, int64(len(datum))
+	n.at, n.size, n.spilled = w.end, int64(len(datum)), true
 	w.end += n.size
 	return nil
 }
 
 // load is a winner's datum.
 func (w *winners) load(n *winner) ([]byte, error) {
-	if n.datum != nil {
+	if !n.spilled {
 		return n.datum, nil
 	}
 	if err := w.out.Flush(); err != nil {
