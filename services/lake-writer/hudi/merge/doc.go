@@ -19,7 +19,7 @@
 // # Memory
 //
 // Of each key that the logs hold, the winner's Avro bytes are kept in memory up to Config.MemoryBytes and behind that in a
-// temporary file. The index (about 150 bytes and the key, for each key) counts but always stays in memory, as does the one block
-// that is being read. A record of a Parquet block is turned into
-// Avro first. Rows of the base file are streamed.
+// temporary file. The index (about 200 bytes and the key, for each key) counts but always stays in memory, on top of the bound where
+// it alone reaches it, as does the one block that is being read. A record of a Parquet block is turned into Avro first. Rows of the
+// base file are streamed.
 package merge
