@@ -132,7 +132,7 @@ func (v *verifier) checkLogName(s writtenStat, facts commit, l fileslice.LogFile
 	switch {
 	case v.layout == timeline.Layout2 && l.Instant != s.entry.Instant:
 		v.fault(CodeFileName, key, "is of instant %s, commit %s names it", l.Instant, s.entry.Instant)
-	case v.layout == timeline.Layout1 && l.Instant >= s.entry.Instant:
+	case v.layout == timeline.Layout1 && l.Instant > s.entry.Instant: // equal: the first file of a group that begins with a log
 		v.fault(CodeFileName, key, "is on a base file of %s, later than commit %s which names it", l.Instant, s.entry.Instant)
 	}
 	if s.LogStat == nil {
