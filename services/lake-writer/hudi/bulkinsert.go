@@ -2,6 +2,7 @@ package hudi
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -67,9 +68,12 @@ func (w *Writer) checkBucket(bucket int) error {
 	return nil
 }
 
-// planBulkInsert makes the planned attempt a bulk insert.
-func (a *attempt) planBulkInsert() error {
+// planBulkInsert makes the attempt one that begins file groups and goes on from none.
+func (a *attempt) planBulkInsert(ctx context.Context) (err error) {
 	a.operation = meta.OperationBulkInsert
+	if a.plans, a.newPartitions, err = a.w.planGroups(ctx, a.tl, a.req.Groups); err != nil {
+		return err
+	}
 	for i := range a.plans {
 		p := &a.plans[i]
 		if p.slice.HasBase {

@@ -136,13 +136,13 @@ func (w *Writer) begin(ctx context.Context, req CommitRequest) (*attempt, error)
 	if a.schema, err = w.nextSchema(ctx, tl, req); err != nil {
 		return nil, err
 	}
-	if req.Operation == InsertOverwrite {
+	switch req.Operation {
+	case InsertOverwrite:
 		err = a.planOverwrite(ctx)
-	} else {
+	case BulkInsert:
+		err = a.planBulkInsert(ctx)
+	default:
 		a.plans, a.newPartitions, err = w.planGroups(ctx, tl, req.Groups)
-	}
-	if err == nil && req.Operation == BulkInsert {
-		err = a.planBulkInsert()
 	}
 	if w.appendOnly() {
 		a.nameGroups()

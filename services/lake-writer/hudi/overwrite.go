@@ -35,23 +35,24 @@ func (a *attempt) planOverwrite(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
+		groups := slices.DeleteFunc(byPartition[partition], func(g Group) bool { return len(g.Records) == 0 })
+		if len(groups) == 0 && len(view) == 0 && !hasMetafile {
+			continue // there is no such partition, nor is one to be made
+		}
+		if len(groups) > 0 {
+			a.operation = meta.OperationInsertOverwrite
+			if !hasMetafile {
+				a.newPartitions = append(a.newPartitions, partition)
+			}
+		}
 		gone := []string{} // Hudi names a new partition with an empty list
 		for _, s := range view {
 			gone = append(gone, s.FileID)
 		}
 		a.replaces[partition] = gone
-		begun := len(a.plans)
-		for _, g := range byPartition[partition] {
-			if len(g.Records) > 0 {
-				id := newFileID(g, slices.Concat(replaced[partition], gone))
-				a.plans = append(a.plans, groupPlan{partition: partition, id: id, records: g.Records})
-			}
-		}
-		if len(a.plans) > begun {
-			a.operation = meta.OperationInsertOverwrite
-			if !hasMetafile {
-				a.newPartitions = append(a.newPartitions, partition)
-			}
+		for _, g := range groups {
+			id := newFileID(g, slices.Concat(replaced[partition], gone))
+			a.plans = append(a.plans, groupPlan{partition: partition, id: id, records: g.Records})
 		}
 	}
 	return nil

@@ -135,8 +135,8 @@ func TestOverwriteAway(t *testing.T) {
 			t.Errorf("result %+v", r)
 		}
 		c, err := table.Commit(t.Context(), replaceEntry(t, table, r))
-		if err != nil || c.OperationType != "DELETE_PARTITION" {
-			t.Errorf("operation %s, %v", c.OperationType, err)
+		if err != nil || c.OperationType != "DELETE_PARTITION" || len(c.PartitionToReplaceFileIDs) != 1 {
+			t.Errorf("operation %s of %v, %v", c.OperationType, c.PartitionToReplaceFileIDs, err)
 		}
 		want := map[string]string{"session_id:s1,event_id:e1": string(results[2].Instant)}
 		if got := rowsByKey(t, table); !maps.Equal(got, want) {
