@@ -49,11 +49,11 @@ func undoCases(t *testing.T) map[string]undoCase {
 		}
 	}
 	return map[string]undoCase{
-		"restore, copy on write":  {cow, cowInstants, 3, 6, protoConfig, restore(cowInstants[3]), timeline.Restore, stride(2)},
-		"restore, merge on read":  {mor, morInstants, 5, 10, protoMergeConfig(), restore(morInstants[5]), timeline.Restore, stride(3)},
-		"rollback, copy on write": {cow, cowInstants, 4, 8, protoConfig, rollback(cowInstants[5]), timeline.Rollback, stride(2)},
-		"rollback, merge on read": {mor, morInstants, 8, 14, protoMergeConfig(), rollback(morInstants[9]), timeline.Rollback, stride(5)},
-		"restore, version 9":      {mor9, mor9Instants, 5, 10, version9(protoMergeConfig()), restore(mor9Instants[5]), timeline.Restore, stride(7)},
+		"restore, copy on write":  {cow, cowInstants, 3, 6, protoConfig, restore(cowInstants[3]), timeline.Restore, stride(5)},
+		"restore, merge on read":  {mor, morInstants, 5, 10, protoMergeConfig(), restore(morInstants[5]), timeline.Restore, stride(7)},
+		"rollback, copy on write": {cow, cowInstants, 4, 8, protoConfig, rollback(cowInstants[5]), timeline.Rollback, stride(5)},
+		"rollback, merge on read": {mor, morInstants, 8, 14, protoMergeConfig(), rollback(morInstants[9]), timeline.Rollback, stride(9)},
+		"restore, version 9":      {mor9, mor9Instants, 5, 10, version9(protoMergeConfig()), restore(mor9Instants[5]), timeline.Restore, stride(11)},
 		"rollback, version 9":     {mor9, mor9Instants, 8, 14, version9(protoMergeConfig()), rollback(mor9Instants[9]), timeline.Rollback, stride(9)},
 	}
 }
@@ -254,14 +254,14 @@ func TestUndoRecoverySweep(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			states := c.states(t)
-			for n := 0; ; n += stride(4) {
+			for n := 0; ; n += stride(7) {
 				left := copyOf(t, c.base)
 				first := storagetest.FailNth(left, storagetest.Fault{N: n, Ops: storagetest.Writes, After: true, Down: true, Err: storagetest.ErrDown})
 				_ = c.serve(t.Context(), first, "a")
 				if !first.Fired() {
 					return
 				}
-				for m := n % stride(5); ; m += stride(5) {
+				for m := n % stride(9); ; m += stride(9) {
 					mem := copyOf(t, left)
 					second := storagetest.FailNth(mem, storagetest.Fault{N: m, Ops: storagetest.Writes, After: m%2 == 0, Down: true, Err: storagetest.ErrDown})
 					_ = c.serve(t.Context(), second, "b")

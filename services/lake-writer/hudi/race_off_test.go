@@ -1,0 +1,5 @@
+//go:build !race
+
+package hudi
+
+const raceEnabled = false
