@@ -66,7 +66,7 @@ func (t *benchTable) count(ctx context.Context) (rows int, err error) {
 	return rows, nil
 }
 
-// commit measures commits of a few rows to every bucket of a partition, on local files.
+// commit measures commits of a few rows to every bucket of a partition, on local files, of a table that is kept small between rounds.
 func (l *library) commit(ctx context.Context) error {
 	l.printf("\ncommit: %d rows to %d file groups, on local files; per commit", smallRows, tableBuckets)
 	for _, kind := range []hudi.TableType{hudi.MergeOnRead, hudi.CopyOnWrite} {
@@ -107,6 +107,9 @@ func (l *library) smallCommits(ctx context.Context, kind hudi.TableType) (*serie
 			return nil, err
 		}
 		s.add(c, smallCommits)
+		if err := t.service(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if n, err := t.count(ctx); err != nil || n != rows {
 		return nil, fmt.Errorf("table of %d rows, want %d: %w", n, rows, err)
@@ -184,8 +187,10 @@ func (l *library) compareSnapshots(ctx context.Context, t *benchTable, dir strin
 
 // service is what keeps a table small.
 func (t *benchTable) service(ctx context.Context) error {
-	if _, err := t.writer.Compact(ctx, hudi.CompactOptions{}); err != nil {
-		return fmt.Errorf("compact: %w", err)
+	if t.table.Type() == hudi.MergeOnRead {
+		if _, err := t.writer.Compact(ctx, hudi.CompactOptions{}); err != nil {
+			return fmt.Errorf("compact: %w", err)
+		}
 	}
 	if _, err := t.writer.Clean(ctx, hudi.CleanOptions{Policy: hudi.CleanByCommits, Retain: 10}); err != nil {
 		return fmt.Errorf("clean: %w", err)
