@@ -207,7 +207,7 @@ func takeOver(ctx context.Context, t *testing.T, m *lakeTable, spark, rust *sess
 	m.agree(ctx, t, "our rollback", spark, rust)
 }
 
-// full reports whether the long form is wanted: both styles of partition paths in the hand-over.
+// full reports whether the long form is wanted: both styles of partition paths in every cell.
 func full() bool { return os.Getenv("PLAYHEAD_INTEROP") == "full" }
 
 // turn is a way of writing a table in turns with an engine.
