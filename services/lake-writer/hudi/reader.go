@@ -32,6 +32,7 @@ type Query struct {
 	AsOf       timeline.Instant // "": now
 	From       timeline.Instant // of an incremental query: rows that commits after it wrote, up to and with AsOf
 	Columns    []string         // in this order; nil: the meta columns and the table's columns
+	Where      []Bounds         // only rows that are within all of them
 	Partitions []string         // path prefixes, "event_date=2026-11-22/": only partitions that begin so; nil: all
 }
 
@@ -47,6 +48,9 @@ func (t *Table) Scan(ctx context.Context, q Query) iter.Seq2[Row, error] {
 		}
 		if err == nil {
 			q.Columns, err = view.choose(q.Columns)
+		}
+		if err == nil && len(q.Where) > 0 {
+			_, err = view.choose(q.judged())
 		}
 		if err != nil {
 			yield(Row{}, err)
@@ -127,6 +131,14 @@ func (t *Table) scanSlice(ctx context.Context, q Query, view *View, slice filesl
 		if q.Type == Incremental && !q.covers(row) {
 			continue
 		}
+		in, err := q.inBounds(row)
+		if err != nil {
+			yield(Row{}, fmt.Errorf("file group %s/%s: %w", slice.Partition, slice.FileID, err))
+			return false
+		}
+		if !in {
+			continue
+		}
 		out := Row{Columns: q.Columns, Values: make([]any, len(q.Columns))}
 		for i, c := range q.Columns {
 			out.Values[i], _ = row.Get(c)
@@ -140,9 +152,14 @@ func (t *Table) scanSlice(ctx context.Context, q Query, view *View, slice filesl
 
 // sliceRows are a slice's rows with at least the columns that it has of those wanted.
 func (t *Table) sliceRows(ctx context.Context, q Query, view *View, slice fileslice.Slice) (iter.Seq2[Row, error], error) {
-	wanted := q.Columns
-	if q.Type == Incremental && !slices.Contains(wanted, basefile.CommitTimeColumn) { // which tells what the query wants
-		wanted = append(slices.Clone(wanted), basefile.CommitTimeColumn)
+	wanted, judged := slices.Clone(q.Columns), q.judged()
+	if q.Type == Incremental {
+		judged = append(judged, basefile.CommitTimeColumn)
+	}
+	for _, c := range judged { // which tell what the query wants
+		if !slices.Contains(wanted, c) {
+			wanted = append(wanted, c)
+		}
 	}
 	var base *basefile.Reader
 	if slice.HasBase {
@@ -159,6 +176,9 @@ func (t *Table) sliceRows(ctx context.Context, q Query, view *View, slice filesl
 		cfg := t.mergeConfig(view.Schema, ordering, view.Timeline.Committed)
 		cfg.Mode = mode
 		return merge.Rows(ctx, cfg, base, t.logSources(slice.Logs), wanted), nil
+	}
+	if q.passesOver(base) {
+		return func(func(Row, error) bool) {}, nil
 	}
 	return base.RowsAs(view.Schema, wanted), nil
 }
