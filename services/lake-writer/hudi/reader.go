@@ -3,6 +3,7 @@ package hudi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -180,7 +181,25 @@ func (t *Table) sliceRows(ctx context.Context, q Query, view *View, slice filesl
 	if q.passesOver(base) {
 		return func(func(Row, error) bool) {}, nil
 	}
-	return base.RowsAs(view.Schema, wanted), nil
+	return baseRows(base, view.Schema, wanted), nil
+}
+
+// baseRows are a base file's rows as the table's schema shows them. Where a column is of another type in the file, they are shown with the
+// file's own types: Spark makes a string of a partition column in the schema of a table that is partitioned by time, and leaves its files.
+func baseRows(base *basefile.Reader, schema string, wanted []string) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		for row, err := range base.RowsAs(schema, wanted) {
+			var other *basefile.SchemaError
+			if errors.As(err, &other) { // which is found before the first row
+				inFile := base.Columns()
+				base.Rows(slices.DeleteFunc(slices.Clone(wanted), func(c string) bool { return !slices.Contains(inFile, c) }))(yield)
+				return
+			}
+			if !yield(row, err) {
+				return
+			}
+		}
+	}
 }
 
 // covers reports whether a commit of the incremental query's span wrote the row.

@@ -112,6 +112,24 @@ func TestScanColumnOfNewerSchema(t *testing.T) {
 	}
 }
 
+// A column whose type in the newest schema is not the files' is shown as the files have it.
+func TestScanColumnOfOtherType(t *testing.T) {
+	t.Parallel()
+	store := goldenTable(t, "v6-cow-015")
+	before := scanAll(t, store, Query{})
+	editObject(t, store, ".hoodie/20261123045630340.commit", `{\"name\":\"dt\",\"type\":[\"null\",\"string\"]`, `{\"name\":\"dt\",\"type\":[\"null\",\"long\"]`)
+	after := scanAll(t, store, Query{})
+	if len(after) != len(before) {
+		t.Fatalf("%d rows, were %d", len(after), len(before))
+	}
+	for i, row := range after {
+		got, _ := row.Get("dt")
+		if want, _ := before[i].Get("dt"); got != want || want == nil {
+			t.Errorf("row %d has %v, want %v", i, got, want)
+		}
+	}
+}
+
 func editObject(t *testing.T, store storage.Store, key, from, to string) {
 	t.Helper()
 	data, _, err := store.Get(t.Context(), key)
