@@ -3,6 +3,7 @@ package hudi
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/basefile"
@@ -65,15 +66,13 @@ const maxBlockBytes = 32 << 20
 // encodeLog writes the records as blocks: each run of records that names no key twice as data blocks and a block of deletions, so that
 // what happens to a key happens in the order of the records.
 func (job fileJob) encodeLog(fileID string) ([]byte, error) {
-	e := logEncoder{job: job, fileID: fileID, blocks: make([]*logfile.DataBlock, len(job.writerSchemas))}
+	e := logEncoder{job: job, fileID: fileID, schemas: make([]string, len(job.writerSchemas))}
+	var err error
 	for i, schema := range job.writerSchemas {
-		full, err := basefile.WithMetaFields(schema)
-		if err != nil {
+		if e.schemas[i], err = basefile.WithMetaFields(schema); err != nil {
 			return nil, fmt.Errorf("schema of log blocks: %w", err)
 		}
-		e.blocks[i] = logfile.NewDataBlock(job.instant, full)
 	}
-	var err error
 	if e.tableSchema, err = basefile.WithMetaFields(job.tableSchema); err != nil {
 		return nil, fmt.Errorf("schema of log blocks: %w", err)
 	}
@@ -95,12 +94,15 @@ func (job fileJob) encodeLog(fileID string) ([]byte, error) {
 	return e.out, nil
 }
 
+// recordFrameBytes is about what an Avro record has beside its payload, key, partition and file id.
+const recordFrameBytes = 64
+
 type logEncoder struct {
 	job         fileJob
 	fileID      string
-	tableSchema string               // with meta fields
-	blocks      []*logfile.DataBlock // one for each writer schema
-	rows        int64
+	tableSchema string   // with meta fields
+	schemas     []string // the writers', with meta fields
+	before      int64    // records of earlier runs
 	seqNo       []byte
 	out         []byte
 }
@@ -124,29 +126,38 @@ func (e *logEncoder) run(records []Record) error {
 	if len(deletes) > 0 {
 		e.out = logfile.AppendBlock(e.out, logfile.DeleteBlock(e.job.instant, e.tableSchema, deletes))
 	}
+	e.before += int64(len(records))
 	return nil
 }
 
 // avroBlocks writes a block for each writer schema, or more where there are many bytes.
 func (e *logEncoder) avroBlocks(records []Record) {
+	used := make([]bool, len(e.schemas))
+	size := 0
 	for _, r := range records {
-		if r.Delete {
+		if !r.Delete {
+			used[r.Writer] = true
+			size += len(r.Payload) + len(r.Key) + len(e.job.log.Partition) + len(e.fileID) + recordFrameBytes
+		}
+	}
+	e.out = slices.Grow(e.out, size+len(e.tableSchema))
+	for writer, schema := range e.schemas {
+		if !used[writer] {
 			continue
 		}
-		b := e.blocks[r.Writer]
-		if b.Len() > 0 && b.Size()+len(r.Payload) > maxBlockBytes {
-			e.out = b.AppendTo(e.out)
-			b.Reset()
+		b := logfile.AppendDataBlock(e.out, e.job.instant, schema)
+		for i, r := range records {
+			if r.Delete || r.Writer != writer {
+				continue
+			}
+			if b.Len() > 0 && b.Size()+len(r.Payload) > maxBlockBytes {
+				b = logfile.AppendDataBlock(b.End(), e.job.instant, schema)
+			}
+			b.Add(logfile.Meta{
+				CommitTime: string(e.job.instant), SeqNo: e.seqNoOf(i), Key: r.Key, Partition: e.job.log.Partition, FileID: e.fileID,
+			}, r.Payload)
 		}
-		b.Add(logfile.Meta{
-			CommitTime: string(e.job.instant), SeqNo: e.nextSeqNo(), Key: r.Key, Partition: e.job.log.Partition, FileID: e.fileID,
-		}, r.Payload)
-	}
-	for _, b := range e.blocks {
-		if b.Len() > 0 {
-			e.out = b.AppendTo(e.out)
-			b.Reset()
-		}
+		e.out = b.End()
 	}
 }
 
@@ -158,7 +169,7 @@ func (e *logEncoder) parquetBlocks(records []Record) error {
 			size += len(records[end].Payload)
 			end++
 		}
-		if err := e.parquetBlock(records[begin:end]); err != nil {
+		if err := e.parquetBlock(records[begin:end], begin); err != nil {
 			return err
 		}
 		begin = end
@@ -166,7 +177,8 @@ func (e *logEncoder) parquetBlocks(records []Record) error {
 	return nil
 }
 
-func (e *logEncoder) parquetBlock(records []Record) error {
+// parquetBlock writes records that begin at an index of the run.
+func (e *logEncoder) parquetBlock(records []Record, begin int) error {
 	var file bytes.Buffer
 	w, err := basefile.NewWriter(&file, basefile.Config{
 		TableSchema: e.job.tableSchema, WriterSchemas: e.job.writerSchemas, CommitTime: string(e.job.instant),
@@ -176,12 +188,12 @@ func (e *logEncoder) parquetBlock(records []Record) error {
 		return fmt.Errorf("begin Parquet block: %w", err)
 	}
 	rows := 0
-	for _, r := range records {
+	for i, r := range records {
 		if r.Delete {
 			continue
 		}
 		rows++
-		rec := basefile.KeptRecord{CommitTime: string(e.job.instant), SeqNo: e.nextSeqNo(), Key: r.Key, Writer: r.Writer, Payload: r.Payload}
+		rec := basefile.KeptRecord{CommitTime: string(e.job.instant), SeqNo: e.seqNoOf(begin + i), Key: r.Key, Writer: r.Writer, Payload: r.Payload}
 		if err := w.AppendKept(rec); err != nil {
 			return appendError(r.Key, err)
 		}
@@ -196,11 +208,11 @@ func (e *logEncoder) parquetBlock(records []Record) error {
 	return nil
 }
 
-// nextSeqNo is <instant>_<task>_<row> (HoodieRecord.generateSequenceId).
-func (e *logEncoder) nextSeqNo() string {
+// seqNoOf is <instant>_<task>_<row> (HoodieRecord.generateSequenceId) of the run's record at an index: the order of the records, whatever
+// blocks they are in.
+func (e *logEncoder) seqNoOf(i int) string {
 	e.seqNo = append(e.seqNo[:0], e.job.instant...)
 	e.seqNo = strconv.AppendInt(append(e.seqNo, '_'), int64(e.job.taskID), 10)
-	e.seqNo = strconv.AppendInt(append(e.seqNo, '_'), e.rows, 10)
-	e.rows++
+	e.seqNo = strconv.AppendInt(append(e.seqNo, '_'), e.before+int64(i), 10)
 	return string(e.seqNo)
 }

@@ -11,7 +11,8 @@ import (
 // DataBlock builds an Avro data block (HoodieAvroDataBlock) in one buffer, which Reset keeps. Adding takes no memory but the buffer's growth.
 // Hudi expects one record for each key of a block. A DataBlock is not safe for concurrent use.
 type DataBlock struct {
-	buf       []byte // the block without its end; lengths and count are patched in by AppendTo
+	buf       []byte // the block without its end; lengths and count are patched in when it is closed
+	start     int    // offset of the block in buf
 	contentAt int    // offset of the content in buf
 	records   int
 }
@@ -21,10 +22,16 @@ const dataHeadBytes = 8
 
 // NewDataBlock begins a block that an instant writes; the schema is that of the datums and so begins with the five meta fields.
 func NewDataBlock(instant timeline.Instant, schema string) *DataBlock {
+	return AppendDataBlock(nil, instant, schema)
+}
+
+// AppendDataBlock begins a block behind the bytes of a file, which belong to it until End gives them back: the way without a copy for
+// who writes one block after the other.
+func AppendDataBlock(file []byte, instant timeline.Instant, schema string) *DataBlock {
 	header := map[HeaderKey]string{InstantTime: string(instant), Schema: schema}
-	buf := appendHead(nil, AvroData, header, []HeaderKey{InstantTime, Schema})
+	buf := appendHead(file, AvroData, header, []HeaderKey{InstantTime, Schema})
 	buf = binary.BigEndian.AppendUint64(buf, 0)
-	d := &DataBlock{contentAt: len(buf)}
+	d := &DataBlock{start: len(file), contentAt: len(buf)}
 	buf = binary.BigEndian.AppendUint32(buf, contentVersion)
 	d.buf = binary.BigEndian.AppendUint32(buf, 0)
 	return d
@@ -57,7 +64,7 @@ func (d *DataBlock) close(at int) {
 func (d *DataBlock) Len() int { return d.records }
 
 // Size is the block's length in the file as it stands, in bytes.
-func (d *DataBlock) Size() int { return len(d.buf) + closeBytes }
+func (d *DataBlock) Size() int { return len(d.buf) - d.start + closeBytes }
 
 // AppendTo appends the block's bytes; the block can be added to afterwards. A block without records appends nothing.
 func (d *DataBlock) AppendTo(dst []byte) []byte {
@@ -65,11 +72,26 @@ func (d *DataBlock) AppendTo(dst []byte) []byte {
 		return dst
 	}
 	start := len(dst)
-	dst = append(slices.Grow(dst, d.Size()), d.buf...)
-	content := dst[start+d.contentAt:]
-	binary.BigEndian.PutUint64(dst[start+d.contentAt-8:], uint64(len(content)))
-	binary.BigEndian.PutUint32(content[4:], uint32(d.records))
+	dst = append(slices.Grow(dst, d.Size()), d.buf[d.start:]...)
+	d.patch(dst, start+d.contentAt-d.start)
 	return closeBlock(dst, start)
+}
+
+// End is the file with the block behind it, or as it was when the block has no records. The block is of no use afterwards.
+func (d *DataBlock) End() []byte {
+	file := d.buf
+	d.buf = nil
+	if d.records == 0 {
+		return file[:d.start]
+	}
+	d.patch(file, d.contentAt)
+	return closeBlock(file, d.start)
+}
+
+// patch sets the content's length and its count of records in a file that ends with the content.
+func (d *DataBlock) patch(file []byte, contentAt int) {
+	binary.BigEndian.PutUint64(file[contentAt-8:], uint64(len(file)-contentAt))
+	binary.BigEndian.PutUint32(file[contentAt+4:], uint32(d.records))
 }
 
 // Reset takes all records out and keeps the instant, the schema and the memory.

@@ -214,3 +214,26 @@ func TestSplitMeta(t *testing.T) {
 		}
 	}
 }
+
+// TestAppendDataBlock: a block begun behind a file ends as the same bytes that a block of its own has, and one without records is nothing.
+func TestAppendDataBlock(t *testing.T) {
+	t.Parallel()
+	const instant, schema = "20260101000000000", "{}"
+	add := func(d *DataBlock) *DataBlock {
+		d.Add(Meta{CommitTime: instant, Key: "k"}, []byte("payload"))
+		d.AddDatum([]byte("datum"))
+		return d
+	}
+	own := add(NewDataBlock(instant, schema))
+	want := own.AppendTo([]byte("file"))
+	behind := add(AppendDataBlock([]byte("file"), instant, schema))
+	if behind.Size() != own.Size() || !bytes.Equal(behind.AppendTo([]byte("file")), want) {
+		t.Errorf("size %d, want %d, or other bytes", behind.Size(), own.Size())
+	}
+	if got := behind.End(); !bytes.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := AppendDataBlock([]byte("file"), instant, schema).End(); string(got) != "file" {
+		t.Errorf("an empty block is %q", got)
+	}
+}
