@@ -16,10 +16,10 @@ var ErrCompactFirst = errors.New("log files have to be compacted before the sche
 type evolution struct {
 	added    string // a new column
 	nested   string // a new field below a column
-	promoted string // an int that became a long
+	promoted string // an int column that became a long
 }
 
-// checkEvolution allows next to add nullable fields to old, to the record itself and to those below, and to make longs of ints. Everything
+// checkEvolution allows next to add nullable fields to old, to the record itself and to those below, and to make longs of int columns. Everything
 // else is refused with the field's path: old files are read by name, and nothing but these changes reads the same in every engine. A float
 // that became a double does not: engines convert old values by way of text.
 func checkEvolution(old, next string) (evolution, error) {
@@ -35,12 +35,13 @@ func checkEvolution(old, next string) (evolution, error) {
 	if err != nil {
 		return e, fmt.Errorf("schema of the newest commit: %w", err)
 	}
-	return e, e.compare(before, after, "")
+	return e, e.compare(before, after, "", false)
 }
 
-// compare walks two types down. What a change is depends on where it is: path is "" for the table's record.
-func (e *evolution) compare(a, b *schemaType, path string) error {
-	long := a.kind == "int" && b.kind == "long" && a.logical == "" && b.logical == ""
+// compare walks two types down. What a change is depends on where it is: path is "" for the table's record, and column is true of the
+// types right below it. Numbers below columns stay as they are: Hudi's readers in Spark refuse files in which they are narrower.
+func (e *evolution) compare(a, b *schemaType, path string, column bool) error {
+	long := column && a.kind == "int" && b.kind == "long" && a.logical == "" && b.logical == ""
 	if !long && (a.kind != b.kind || a.logical != b.logical || a.size != b.size || a.prec != b.prec || a.scale != b.scale) {
 		return &SchemaError{path, fmt.Sprintf("changed its type from %s to %s", a.describe(), b.describe())}
 	}
@@ -51,14 +52,14 @@ func (e *evolution) compare(a, b *schemaType, path string) error {
 		keepFirst(&e.promoted, path)
 	}
 	if a.items != nil {
-		return e.compare(a.items, b.items, path)
+		return e.compare(a.items, b.items, path, false)
 	}
 	for _, f := range a.fields {
 		t := b.field(f.name)
 		if t == nil {
 			return &SchemaError{below(path, f.name), "is missing"}
 		}
-		if err := e.compare(f.typ, t, below(path, f.name)); err != nil {
+		if err := e.compare(f.typ, t, below(path, f.name), path == ""); err != nil {
 			return err
 		}
 	}

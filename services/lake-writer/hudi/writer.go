@@ -51,7 +51,7 @@ type CommitRequest struct {
 	Operation     Operation
 	Groups        []Group
 	WriterSchemas []string // Avro schemas of the payloads
-	TableSchema   string   // "" leaves it unchanged; else it may add nullable fields and make longs of ints
+	TableSchema   string   // "" leaves it unchanged; else it may add nullable fields and make longs of int columns
 	Progress      Progress
 	SortByKey     bool      // of a BulkInsert: records go into their files by key, so that filters on the key skip pages
 	Watermark     time.Time // never falls; an earlier one is ignored
