@@ -100,6 +100,9 @@ func (w *Writer) rollBackForeign(ctx context.Context, e timeline.Entry) error {
 	if err := w.deleteFolder(ctx, meta.MarkerFolder(e.Instant)); err != nil {
 		return err
 	}
+	if err := w.revertMetadata(ctx, e.Instant); err != nil {
+		return err
+	}
 	return w.deleteAll(ctx, []string{heartbeatKey(e.Instant), e.In(timeline.Inflight).Key(), e.In(timeline.Requested).Key()})
 }
 

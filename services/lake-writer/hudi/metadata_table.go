@@ -222,3 +222,15 @@ func (w *Writer) noteUpdate(ctx context.Context, u mdt.Update) error {
 		return fmt.Errorf("write the metadata table: %w", err)
 	}
 }
+
+// revertMetadata takes what another engine wrote of an instant that never completed out of the metadata table, if that is kept. Hudi writes
+// there before it decides, and once the instant has left the timeline it would count.
+func (w *Writer) revertMetadata(ctx context.Context, instant timeline.Instant) error {
+	if !w.keepsMetadata() {
+		return nil
+	}
+	if err := mdt.Revert(ctx, w.table.store, instant); err != nil {
+		return fmt.Errorf("take %s out of the metadata table: %w", instant, err)
+	}
+	return nil
+}

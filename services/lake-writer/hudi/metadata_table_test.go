@@ -3,6 +3,7 @@ package hudi
 import (
 	"errors"
 	"fmt"
+	"path"
 	"testing"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/mdt"
@@ -167,6 +168,34 @@ func acquireVersion6(t *testing.T) *Writer {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// TestMetadataTableOfADeadCommit: what another engine wrote of a commit that it never completed goes with that.
+func TestMetadataTableOfADeadCommit(t *testing.T) {
+	t.Parallel()
+	store := storage.NewMem()
+	w := keeper(t, store, protoMergeConfig(), "a")
+	req := protoRequest(0, 4)
+	req.Operation = Upsert
+	if _, err := w.Commit(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	instant := timeline.Next(protoStart, w.mu.head.Head.Last())
+	dead, left := foreignAttempt(t, store, w, instant, true, 0)
+	added := make(map[string]map[string]int64)
+	for _, key := range left {
+		added[path.Dir(key)] = map[string]int64{path.Base(key): 1}
+	}
+	if err := mdt.Append(t.Context(), store, mdt.Update{Instant: instant, Completion: instant, Added: added}); err != nil {
+		t.Fatal(err)
+	}
+	checkListing(t, store, "pending")
+	if err := w.rollBackForeign(t.Context(), dead); err != nil {
+		t.Fatal(err)
+	}
+	if !checkListing(t, store, "rolled back") {
+		t.Error("the metadata table was dropped")
+	}
 }
 
 // TestMetadataTableIsBoundedInLogs: a long one is built anew.
