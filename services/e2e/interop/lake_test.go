@@ -42,20 +42,21 @@ type state struct {
 
 // lakeTable is a table that the test writes, and its model.
 type lakeTable struct {
-	name    string
-	version int
-	kind    hudi.TableType
-	hive    bool
-	store   storage.Store
-	path    string            // where engines find it
-	storage map[string]string // options with which hudi-rs finds it
-	schema  string
-	random  *rand.Rand
-	made    int64   // rows drawn so far
-	offset  int64   // of the stream that the rows are said to come from
-	history []state // after each commit of rows that is still readable, oldest first
-	base    map[string]tableRow
-	merged  bool // rows were replaced or deleted
+	name      string
+	version   int
+	kind      hudi.TableType
+	hive      bool
+	store     storage.Store
+	path      string            // where engines find it
+	storage   map[string]string // options with which hudi-rs finds it
+	logFormat hudi.LogFormat
+	schema    string
+	random    *rand.Rand
+	made      int64   // rows drawn so far
+	offset    int64   // of the stream that the rows are said to come from
+	history   []state // after each commit of rows that is still readable, oldest first
+	base      map[string]tableRow
+	merged    bool // rows were replaced or deleted
 }
 
 // newTable makes the model of an empty table in a folder of its own.
@@ -237,6 +238,7 @@ func (m *lakeTable) request(t *testing.T, c change) hudi.CommitRequest {
 		Operation: hudi.Upsert, WriterSchemas: []string{m.schema}, Watermark: time.UnixMilli(next),
 		Progress: hudi.Progress{"matrix": {0: {From: m.offset, Next: next}}},
 	}
+	req.LogFormat = m.logFormat
 	if m.schema != matrixSchema {
 		req.TableSchema = m.schema
 	}

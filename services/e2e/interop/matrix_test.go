@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/inspect"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storagetest"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
@@ -32,11 +33,13 @@ var matrixStages = map[hudi.TableType][]stage{
 		{"failed attempt", false, writeFailed},
 		{"rollback", false, writeRollback},
 		{"savepoint and archive", false, writeArchive},
+		{"restore", false, writeRestore},
 	},
 	hudi.MergeOnRead: {
 		{"inserts", false, writeInserts},
 		{"second commit", false, writeSecond},
 		{"upserts", true, writeUpserts},
+		{"Parquet log blocks", true, writeParquetLogs},
 		{"compaction", true, writeCompaction},
 		{"appends after compaction", true, writeAppends},
 		{"clean", false, writeClean},
@@ -44,6 +47,7 @@ var matrixStages = map[hudi.TableType][]stage{
 		{"failed attempt", false, writeFailed},
 		{"rollback", false, writeRollback},
 		{"savepoint and archive", false, writeArchive},
+		{"restore", false, writeRestore},
 	},
 }
 
@@ -61,6 +65,37 @@ func writeUpserts(ctx context.Context, t *testing.T, m *lakeTable) {
 	w := m.create(ctx, t)
 	m.commit(ctx, t, w, m.fresh(matrixRows))
 	m.commit(ctx, t, w, m.mixed())
+	m.commit(ctx, t, w, m.mixed())
+}
+
+// writeParquetLogs appends blocks of both formats.
+func writeParquetLogs(ctx context.Context, t *testing.T, m *lakeTable) {
+	w := m.create(ctx, t)
+	m.commit(ctx, t, w, m.fresh(matrixRows))
+	m.logFormat = hudi.LogFormatParquet
+	m.commit(ctx, t, w, m.mixed())
+	m.logFormat = hudi.LogFormatAvro
+	m.commit(ctx, t, w, m.mixed())
+	m.logFormat = hudi.LogFormatParquet
+	m.commit(ctx, t, w, m.mixed())
+}
+
+// writeRestore goes back over a commit and on from there.
+func writeRestore(ctx context.Context, t *testing.T, m *lakeTable) {
+	w := m.create(ctx, t)
+	m.commit(ctx, t, w, m.fresh(matrixRows))
+	m.commit(ctx, t, w, m.mixed())
+	back := m.now().instant
+	m.commit(ctx, t, w, m.fresh(matrixRows))
+	m.commit(ctx, t, w, m.mixed())
+	if _, err := w.Restore(ctx, hudi.RestoreOptions{To: back}); err != nil {
+		t.Fatal(err)
+	}
+	m.history = m.history[:2]
+	m.offset = w.Head().Offsets["matrix"][0]
+	if m.kind == hudi.CopyOnWrite {
+		m.base = m.now().rows
+	}
 	m.commit(ctx, t, w, m.mixed())
 }
 
@@ -227,6 +262,13 @@ func writeTable(ctx context.Context, t *testing.T, version int, kind hudi.TableT
 	}
 	m := newTable(t, fmt.Sprintf("%s, %s", stageRow(version, kind, s), paths), version, kind, hive)
 	s.write(ctx, t, m)
+	report, err := inspect.Verify(ctx, m.store, inspect.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Errors > 0 || len(report.NotChecked) > 0 {
+		t.Errorf("%s: %+v, not checked: %v", m.name, report.Findings, report.NotChecked)
+	}
 	return m
 }
 
