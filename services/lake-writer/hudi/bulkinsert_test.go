@@ -28,7 +28,7 @@ func TestAppendOnlyEveryCallFails(t *testing.T) {
 // TestAppendOnlyZombie pauses a writer of such a table before each of its calls, while another does its work.
 func TestAppendOnlyZombie(t *testing.T) {
 	t.Parallel()
-	for n := 0; awakeZombie(t, protoAppendConfig(), n, -1); n++ {
+	for n := 0; awakeZombie(t, protoAppendConfig(), n, -1); n += stride(1) {
 		if t.Failed() {
 			t.Fatalf("at call %d", n)
 		}

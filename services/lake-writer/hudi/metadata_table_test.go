@@ -226,7 +226,7 @@ func TestKeepMetadataTableSweep(t *testing.T) {
 			t.Parallel()
 			fault := faults[name]
 			fault.Ops = opsOf(name)
-			for fault.N = 0; ; fault.N++ {
+			for fault.N = 0; ; fault.N += stride(1) {
 				mem := storage.NewMem()
 				store := storagetest.FailNth(mem, fault)
 				err := driveOn(t.Context(), store, "a", keepOptions(), cfg)

@@ -291,6 +291,14 @@ func modelSeeds() int {
 	return 1
 }
 
+// modelOperations is how many operations a seed is: fewer with the race detector, under which each takes several times as long.
+func modelOperations() int {
+	if raceEnabled {
+		return 120
+	}
+	return 500
+}
+
 // TestModel: 500 random operations leave a table with exactly the rows of a map that the same happened to.
 func TestModel(t *testing.T) {
 	t.Parallel()
@@ -299,7 +307,7 @@ func TestModel(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, seed %d", kind, seed), func(t *testing.T) {
 				t.Parallel()
 				m := newTableModel(t, cfg, seed)
-				for n := range 500 {
+				for n := range modelOperations() {
 					m.step()
 					if t.Failed() {
 						t.Fatalf("at operation %d", n)

@@ -75,7 +75,7 @@ func TestEveryCallFails(t *testing.T) {
 
 func failEveryCall(t *testing.T, cfg TableConfig, fault storagetest.Fault) {
 	t.Helper()
-	step := 1
+	step := stride(1)
 	if cfg.Version == Version9 { // whose protocol differs in names alone
 		step = stride(3)
 	}
@@ -153,13 +153,13 @@ func recoverAtEveryCall(t *testing.T, left *storage.Mem, n int, cfg TableConfig)
 }
 
 // stride thins out the sweeps over pairs of calls, which take minutes in full: PLAYHEAD_HUDI_SWEEP=full runs every pair. With the race
-// detector they are thinner still: the calls of a sweep come one after the other, so there is little for it to find.
+// detector all sweeps are thinner: their calls come one after the other, so there is little for it to find.
 func stride(n int) int {
 	switch {
 	case os.Getenv("PLAYHEAD_HUDI_SWEEP") == "full":
 		return 1
 	case raceEnabled:
-		return 3 * n
+		return 6 * n
 	default:
 		return n
 	}
@@ -248,7 +248,7 @@ func TestZombie(t *testing.T) {
 		for _, dies := range []int{-1, 0, 1, 2, 3, 5} { // calls after the pause
 			t.Run(fmt.Sprintf("%s, dies after %d", kind, dies), func(t *testing.T) {
 				t.Parallel()
-				for n := 0; awakeZombie(t, cfg, n, dies); n++ {
+				for n := 0; awakeZombie(t, cfg, n, dies); n += stride(1) {
 					if t.Failed() {
 						t.Fatalf("at call %d", n)
 					}
