@@ -60,7 +60,7 @@ func (t *Table) archiveFiles(ctx context.Context) ([]archiveFile, error) {
 func (t *Table) readArchive(ctx context.Context, f archiveFile) iter.Seq2[*meta.ArchivedEntry, error] {
 	return func(yield func(*meta.ArchivedEntry, error) bool) {
 		fail := func(err error) { yield(nil, fmt.Errorf("read archive %s: %w", f.info.Key, err)) }
-		file := &rangeReader{ctx: ctx, store: t.store, key: f.info.Key, size: f.info.Size}
+		file := storage.NewPieceReader(ctx, t.store, f.info.Key, f.info.Size)
 		var dec *meta.ArchiveDecoder
 		var schema string
 		for block, err := range logfile.Scan(file, f.info.Size, logfile.ScanOptions{}) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/logfile"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
 )
 
@@ -20,7 +21,7 @@ type logBlocks struct {
 // readLogBlocks reads the headers of a log file, whose name does not say whose it is.
 func (t *Table) readLogBlocks(ctx context.Context, f fileslice.LogFile) (logBlocks, error) {
 	blocks := logBlocks{file: f}
-	file := &rangeReader{ctx: ctx, store: t.store, key: f.Key(), size: f.Size}
+	file := storage.NewPieceReader(ctx, t.store, f.Key(), f.Size)
 	for b, err := range logfile.Scan(file, f.Size, logfile.ScanOptions{HeadersOnly: true, SkipCorrupt: true}) {
 		if err != nil {
 			return blocks, fmt.Errorf("read log file %s: %w", f.Key(), err)

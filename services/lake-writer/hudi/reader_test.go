@@ -233,17 +233,18 @@ func TestScanStopsWhenAskedTo(t *testing.T) {
 func TestRangeReader(t *testing.T) {
 	t.Parallel()
 	store := storage.NewMem()
-	data := make([]byte, 3*pieceBytes+17)
+	const testPiece = 1 << 20 // as large as the reader's pieces
+	data := make([]byte, 3*testPiece+17)
 	for i := range data {
 		data[i] = byte(i * i / 257)
 	}
 	putObject(t, store, "big", data)
-	r := &rangeReader{ctx: t.Context(), store: store, key: "big", size: int64(len(data))}
-	whole, err := io.ReadAll(io.NewSectionReader(r, 0, r.size))
+	r := storage.NewPieceReader(t.Context(), store, "big", int64(len(data)))
+	whole, err := io.ReadAll(io.NewSectionReader(r, 0, r.Size()))
 	if err != nil || !bytes.Equal(whole, data) {
 		t.Fatalf("read %d bytes: %v", len(whole), err)
 	}
-	for _, at := range []int64{int64(len(data)) - 3, 5, pieceBytes - 2, 2 * pieceBytes} {
+	for _, at := range []int64{int64(len(data)) - 3, 5, testPiece - 2, 2 * testPiece} {
 		var b [8]byte
 		n, err := r.ReadAt(b[:], at)
 		if !bytes.Equal(b[:n], data[at:at+int64(n)]) || (n < 8) != errors.Is(err, io.EOF) {

@@ -96,7 +96,7 @@ func (v *verifier) countLog(
 			n, err = countRecords(b)
 		}
 		if err != nil {
-			return false, errors.Join(o.err, ctx.Err())
+			return false, errors.Join(o.Err(), ctx.Err())
 		}
 		if target, ok := b.RollbackTarget(); ok {
 			rolledBack[target] = true

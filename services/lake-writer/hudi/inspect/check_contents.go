@@ -180,8 +180,8 @@ func (v *verifier) damaged(o *object, key string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if o.err != nil || o.ctx.Err() != nil {
-		return fmt.Errorf("read %s: %w", key, errors.Join(o.err, o.ctx.Err()))
+	if o.Err() != nil || o.ctx.Err() != nil {
+		return fmt.Errorf("read %s: %w", key, errors.Join(o.Err(), o.ctx.Err()))
 	}
 	v.fault(CodeFileDamaged, key, "%v", err)
 	return nil

@@ -27,7 +27,7 @@ func (v *verifier) checkDecimals(o *object, key string, rows *basefile.Reader) (
 			err = fmt.Errorf("read decimals: %v", p)
 		}
 	}()
-	file, err := parquet.OpenFile(o, o.size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	file, err := parquet.OpenFile(o, o.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func pageIndex(o *object, chunk *format.ColumnChunk) (*format.ColumnIndex, *form
 		{chunk.ColumnIndexOffset, int64(chunk.ColumnIndexLength), &index},
 		{chunk.OffsetIndexOffset, int64(chunk.OffsetIndexLength), &offsets},
 	} {
-		if part.length < 0 || part.length > maxIndexBytes || part.at+part.length > o.size {
+		if part.length < 0 || part.length > maxIndexBytes || part.at+part.length > o.Size() {
 			return nil, nil, fmt.Errorf("page index of %d bytes at %d", part.length, part.at)
 		}
 		data := make([]byte, part.length)

@@ -55,8 +55,8 @@ func (c *sliceLogs) scan(o *object, l fileslice.LogFile) (damaged bool, err erro
 		if err == nil {
 			continue
 		}
-		if o.err != nil || o.ctx.Err() != nil {
-			return false, errors.Join(o.err, o.ctx.Err())
+		if o.Err() != nil || o.ctx.Err() != nil {
+			return false, errors.Join(o.Err(), o.ctx.Err())
 		}
 		if _, ok := errors.AsType[*logfile.UnsupportedError](err); ok {
 			c.v.warn(CodeLogUnsupported, key, "%v", err)

@@ -65,7 +65,7 @@ func (t *Table) ShowLog(ctx context.Context, key string, show func(Block) error,
 			err = showRecords(ctx, b, record)
 		}
 		if err != nil {
-			return fmt.Errorf("read log file %s: %w", key, errors.Join(err, o.err))
+			return fmt.Errorf("read log file %s: %w", key, errors.Join(err, o.Err()))
 		}
 	}
 	return nil
