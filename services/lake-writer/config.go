@@ -11,6 +11,8 @@ import (
 	"github.com/playhead-pipeline/playhead/services/internal/kafkaclient"
 	"github.com/playhead-pipeline/playhead/services/internal/netlisten"
 	"github.com/playhead-pipeline/playhead/services/internal/rpcserver"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/tableservice"
 )
 
 // Config is what a user writes in the configuration file.
@@ -24,6 +26,7 @@ type Config struct {
 	Registry       RegistryConfig      `yaml:"registry" doc:"The schema registry."`
 	Lake           LakeConfig          `yaml:"lake" doc:"Where the tables are."`
 	Tables         []TableConfig       `yaml:"tables" doc:"One entry per topic and its table."`
+	TableServices  ServicesConfig      `yaml:"table_services" doc:"What keeps tables healthy, on the instance that writes them."`
 	CommitInterval configfile.Duration `yaml:"commit_interval" doc:"Longest time that a row waits for its commit."`
 	CommitBytes    configfile.Size     `yaml:"commit_bytes" doc:"Memory of buffered rows per table at which a commit starts early."`
 	CommitRows     int                 `yaml:"commit_rows" doc:"Buffered rows per table at which a commit starts early."`
@@ -80,17 +83,56 @@ type TableConfig struct {
 	Database     string `yaml:"database" doc:"Database of the table."`
 	Name         string `yaml:"name" doc:"Name of the table."`
 	Buckets      int    `yaml:"buckets" doc:"Number of buckets of a new table; 0 means 12. It should divide the number of partitions of the topic. A table that exists keeps its own."`
+	Type         string `yaml:"type" doc:"MERGE_ON_READ: commits append log files, which readers merge and compactions fold in. COPY_ON_WRITE: commits rewrite the base files that they touch. A table that exists keeps its own."`
+	LogFormat    string `yaml:"log_format" doc:"Blocks of log files: avro (least work), parquet (many times smaller), or auto: parquet from about 100 rows on."`
 	KafkaColumns *bool  `yaml:"kafka_columns" doc:"Adds the columns _hoodie_kafka_source_partition, _offset and _timestamp. Default true."`
+}
+
+// ServicesConfig is about table services.
+type ServicesConfig struct {
+	Compaction     CompactionConfig `yaml:"compaction" doc:"Folding log files of MERGE_ON_READ tables into base files. The first limit that is reached begins one."`
+	Clean          CleanConfig      `yaml:"clean" doc:"Deleting old file slices."`
+	Archive        ArchiveConfig    `yaml:"archive" doc:"Moving old commits out of the active timeline."`
+	Share          float64          `yaml:"share" doc:"Part of the time that services may work, above 0 and up to 1: they rest for the remainder after each piece of work."`
+	BytesPerSecond configfile.Size  `yaml:"bytes_per_second" doc:"Bound on what compactions read. 0 is none."`
+}
+
+// CompactionConfig says when logs are compacted.
+type CompactionConfig struct {
+	Interval  configfile.Duration `yaml:"interval" doc:"Longest time between two compactions."`
+	Commits   int                 `yaml:"commits" doc:"Commits after which one begins early. 0 is no limit."`
+	LogBytes  configfile.Size     `yaml:"log_bytes" doc:"Bytes written by commits after which one begins early. 0 is no limit."`
+	StepBytes configfile.Size     `yaml:"step_bytes" doc:"What one piece reads, unless a single file slice is larger. A commit waits for the piece under way."`
+}
+
+// CleanConfig says how far back readers can go.
+type CleanConfig struct {
+	Interval      configfile.Duration `yaml:"interval" doc:"Time between two cleans."`
+	RetainHours   int                 `yaml:"retain_hours" doc:"Hours for which a reader can go on with an old snapshot, and go back in time. 0 when retain_commits is set."`
+	RetainCommits int                 `yaml:"retain_commits" doc:"The same as a number of commits. 0 when retain_hours is set."`
+}
+
+// ArchiveConfig says how long the active timeline is.
+type ArchiveConfig struct {
+	Interval configfile.Duration `yaml:"interval" doc:"Time between two looks."`
+	KeepMin  int                 `yaml:"keep_min" doc:"Commits that stay. What the last clean retained stays besides."`
+	KeepMax  int                 `yaml:"keep_max" doc:"Commits above which archiving begins."`
 }
 
 // DefaultConfig returns the configuration of an empty file.
 func DefaultConfig() Config {
 	return Config{
-		Listen:         ListenConfig{Admin: "127.0.0.1:9090", Debug: "127.0.0.1:9100"},
-		Log:            LogConfig{Level: "info"},
-		GroupID:        "lake-writer",
-		Lake:           LakeConfig{Store: storeS3, S3: S3Config{Region: "us-east-1"}},
-		Tables:         []TableConfig{{Topic: "playback.events", Database: "lake", Name: "playback_events"}},
+		Listen:  ListenConfig{Admin: "127.0.0.1:9090", Debug: "127.0.0.1:9100"},
+		Log:     LogConfig{Level: "info"},
+		GroupID: "lake-writer",
+		Lake:    LakeConfig{Store: storeS3, S3: S3Config{Region: "us-east-1"}},
+		Tables:  []TableConfig{{Topic: "playback.events", Database: "lake", Name: "playback_events"}},
+		TableServices: ServicesConfig{
+			Compaction: CompactionConfig{Interval: configfile.Duration(time.Hour), Commits: 120, LogBytes: 2 << 30, StepBytes: 64 << 20},
+			Clean:      CleanConfig{Interval: configfile.Duration(time.Hour), RetainHours: 24},
+			Archive:    ArchiveConfig{Interval: configfile.Duration(time.Hour), KeepMin: 500, KeepMax: 1000},
+			Share:      0.5,
+		},
 		CommitInterval: configfile.Duration(10 * time.Second),
 		CommitBytes:    128 << 20,
 		CommitRows:     1_000_000,
@@ -180,8 +222,51 @@ func (c TableConfig) Validate(r *configfile.Report) {
 	if !identifier.MatchString(c.Name) {
 		r.Errorf("name", "must be a lower-case identifier")
 	}
+	switch hudi.TableType(c.Type) {
+	case "", hudi.MergeOnRead, hudi.CopyOnWrite:
+	default:
+		r.Errorf("type", "must be MERGE_ON_READ or COPY_ON_WRITE")
+	}
+	if _, ok := logFormats[c.LogFormat]; !ok {
+		r.Errorf("log_format", "must be auto, avro or parquet")
+	}
 	if c.Buckets < 0 || c.Buckets > 10_000 {
 		r.Errorf("buckets", "must be between 1 and 10000, or 0")
+	}
+}
+
+// Validate reports what is wrong with the values.
+func (c ServicesConfig) Validate(r *configfile.Report) {
+	if !(c.Share > 0 && c.Share <= 1) {
+		r.Errorf("share", "must be above 0 and at most 1")
+	}
+	for _, v := range []struct {
+		key   string
+		every configfile.Duration
+	}{{"compaction.interval", c.Compaction.Interval}, {"clean.interval", c.Clean.Interval}, {"archive.interval", c.Archive.Interval}} {
+		if v.every.D() < 100*time.Millisecond {
+			r.Errorf(v.key, "must be at least 100ms")
+		}
+	}
+	if c.Compaction.Commits < 0 {
+		r.Errorf("compaction.commits", "must not be negative")
+	}
+	if c.Clean.RetainHours < 0 || c.Clean.RetainCommits < 0 || (c.Clean.RetainHours == 0) == (c.Clean.RetainCommits == 0) {
+		r.Errorf("clean.retain_hours", "exactly one of retain_hours and retain_commits must be above 0")
+	}
+	if c.Archive.KeepMin < 1 || c.Archive.KeepMax < c.Archive.KeepMin {
+		r.Errorf("archive.keep_min", "must be at least 1 and not above keep_max")
+	}
+}
+
+func (c ServicesConfig) policy() tableservice.Policy {
+	return tableservice.Policy{
+		Compaction: tableservice.CompactionPolicy{
+			Every: c.Compaction.Interval.D(), Commits: c.Compaction.Commits, LogBytes: int64(c.Compaction.LogBytes), StepBytes: int64(c.Compaction.StepBytes),
+		},
+		Clean:   tableservice.CleanPolicy{Every: c.Clean.Interval.D(), Hours: c.Clean.RetainHours, Commits: c.Clean.RetainCommits},
+		Archive: tableservice.ArchivePolicy{Every: c.Archive.Interval.D(), KeepMin: c.Archive.KeepMin, KeepMax: c.Archive.KeepMax},
+		Share:   c.Share, BytesPerSecond: int64(c.BytesPerSecond),
 	}
 }
 
@@ -196,6 +281,15 @@ func (c TableConfig) subject() string {
 const defaultBuckets = 12
 
 func (c TableConfig) buckets() int { return cmp.Or(c.Buckets, defaultBuckets) }
+
+// defaultType is that of new tables.
+const defaultType = hudi.CopyOnWrite
+
+func (c TableConfig) tableType() hudi.TableType { return cmp.Or(hudi.TableType(c.Type), defaultType) }
+
+var logFormats = map[string]hudi.LogFormat{
+	"": hudi.LogFormatByCount, "auto": hudi.LogFormatByCount, "avro": hudi.LogFormatAvro, "parquet": hudi.LogFormatParquet,
+}
 
 func (c TableConfig) kafkaColumns() bool { return c.KafkaColumns == nil || *c.KafkaColumns }
 

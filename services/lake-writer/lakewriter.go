@@ -32,6 +32,7 @@ import (
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/consume"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/groupoffset"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/storemeter"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/tableservice"
 )
 
 // Names of the service: among programs, and in metrics, which have no hyphen.
@@ -102,7 +103,7 @@ func New(cfg Config, p Params) (*LakeWriter, error) {
 
 // addTables makes the tables of the configuration.
 func (w *LakeWriter) addTables(reg prometheus.Registerer) error {
-	reads, commits := consume.NewMetrics(reg), commit.NewMetrics(reg)
+	metrics := tableMetrics{consume.NewMetrics(reg), commit.NewMetrics(reg), tableservice.NewMetrics(reg)}
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "playhead_lakewriter_budget_used_bytes", Help: "Bytes charged to the byte budget.",
 	}, func() float64 { return float64(w.budget.Used()) }))
@@ -112,7 +113,7 @@ func (w *LakeWriter) addTables(reg prometheus.Registerer) error {
 	}
 	owner := fmt.Sprintf("%s/%d", host, os.Getpid())
 	for _, cfg := range w.cfg.Tables {
-		t, err := newTable(w, cfg, owner, reads, commits)
+		t, err := newTable(w, cfg, owner, metrics)
 		if err != nil {
 			return err
 		}

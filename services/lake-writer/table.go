@@ -12,15 +12,17 @@ import (
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/commit"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/consume"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/record"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/tableservice"
 )
 
 // table ties the parts of one topic and its table together.
 type table struct {
-	w       *LakeWriter
-	cfg     TableConfig
-	path    string
-	metrics *consume.Metrics
-	commit  *commit.Table
+	w        *LakeWriter
+	cfg      TableConfig
+	path     string
+	metrics  *consume.Metrics
+	commit   *commit.Table
+	services *tableservice.Runner
 
 	mu struct {
 		sync.Mutex
@@ -28,23 +30,33 @@ type table struct {
 	}
 }
 
-func newTable(w *LakeWriter, cfg TableConfig, owner string, reads *consume.Metrics, commits *commit.Metrics) (*table, error) {
+// tableMetrics are common to all tables.
+type tableMetrics struct {
+	reads    *consume.Metrics
+	commits  *commit.Metrics
+	services *tableservice.Metrics
+}
+
+func newTable(w *LakeWriter, cfg TableConfig, owner string, metrics tableMetrics) (*table, error) {
 	store, err := w.lake.store(cfg.Database, cfg.Name)
 	if err != nil {
 		return nil, err
 	}
-	t := &table{w: w, cfg: cfg, path: w.lake.path(cfg.Database, cfg.Name), metrics: reads}
+	t := &table{w: w, cfg: cfg, path: w.lake.path(cfg.Database, cfg.Name), metrics: metrics.reads}
+	name := cfg.Database + "." + cfg.Name
+	t.services = tableservice.New(tableservice.Params{Table: name, Policy: w.cfg.TableServices.policy(), Metrics: metrics.services, Logger: w.p.Logger})
 	t.commit = commit.New(commit.Params{
 		Database: cfg.Database, Name: cfg.Name, Topic: cfg.Topic, Buckets: cfg.buckets(), KafkaColumns: cfg.kafkaColumns(),
+		Type: cfg.tableType(), LogFormat: logFormats[cfg.LogFormat], Services: t.services,
 		Policy: buffer.Policy{
 			Age: w.cfg.CommitInterval.D(), Bytes: int64(w.cfg.CommitBytes), Rows: w.cfg.CommitRows,
 		},
 		Takeover: w.cfg.takeover(), Drain: w.cfg.DrainTimeout.D(), Owner: owner,
-		Store: store,
+		Store: store, BaseURI: w.lake.uri + "/" + cfg.Database + "/" + cfg.Name,
 		Effects: commit.Effects{
 			Latest: t.latest, Schemas: t.schema, Read: t.read, Behind: t.behind, Committed: w.offsets.Publish,
 		},
-		Account: w.budget, Check: w.health.Check("table " + cfg.Database + "." + cfg.Name), Metrics: commits, Logger: w.p.Logger,
+		Account: w.budget, Check: w.health.Check("table " + name), Metrics: metrics.commits, Logger: w.p.Logger,
 	})
 	return t, nil
 }

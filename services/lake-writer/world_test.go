@@ -191,6 +191,17 @@ func (w *world) config() Config {
 	return cfg
 }
 
+// mergeOnRead is config for a merge-on-read table whose services have much to do.
+func (w *world) mergeOnRead() Config {
+	cfg := w.config()
+	cfg.Tables[0].Type = string(hudi.MergeOnRead)
+	cfg.TableServices.Share = 1
+	cfg.TableServices.Compaction = CompactionConfig{Interval: configfile.Duration(time.Hour), Commits: 3, StepBytes: 1}
+	cfg.TableServices.Clean = CleanConfig{Interval: configfile.Duration(50 * time.Millisecond), RetainCommits: 2}
+	cfg.TableServices.Archive = ArchiveConfig{Interval: configfile.Duration(70 * time.Millisecond), KeepMin: 3, KeepMax: 4}
+	return cfg
+}
+
 // instance is a running service.
 type instance struct {
 	*LakeWriter
@@ -294,12 +305,17 @@ func (in *instance) waitHalt(partition int32, reason string) {
 // rows reads the table and returns the rows by event id.
 func (w *world) rows(store storage.Store) map[string][]hudi.Row {
 	w.t.Helper()
+	return w.query(store, hudi.Snapshot)
+}
+
+func (w *world) query(store storage.Store, query hudi.QueryType) map[string][]hudi.Row {
+	w.t.Helper()
 	table, err := hudi.Open(w.t.Context(), store)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	out := make(map[string][]hudi.Row)
-	for row, err := range table.Scan(w.t.Context(), hudi.Query{Type: hudi.Snapshot}) {
+	for row, err := range table.Scan(w.t.Context(), hudi.Query{Type: query}) {
 		if err != nil {
 			w.t.Fatal(err)
 		}

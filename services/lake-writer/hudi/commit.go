@@ -25,6 +25,7 @@ type attempt struct {
 	base          txn.Stored
 	tl            *timeline.Timeline
 	schema        string // of the table after the commit
+	rewritten     []bool // by writer schema: its records are put into log files as rows of the table
 	plans         []groupPlan
 	newPartitions []string
 	replaces      map[string][]string // file ids by partition that the attempt takes away; nil unless it is a replacecommit
@@ -136,6 +137,11 @@ func (w *Writer) begin(ctx context.Context, req CommitRequest) (*attempt, error)
 	if a.schema, err = w.nextSchema(ctx, tl, req); err != nil {
 		return nil, err
 	}
+	if w.table.Type() == MergeOnRead {
+		if a.rewritten, err = rewritten(a.schema, req.WriterSchemas); err != nil {
+			return nil, err
+		}
+	}
 	switch req.Operation {
 	case InsertOverwrite:
 		err = a.planOverwrite(ctx)
@@ -197,10 +203,7 @@ func (w *Writer) nextSchema(ctx context.Context, tl *timeline.Timeline, req Comm
 	if len(req.WriterSchemas) == 0 {
 		return schema, nil
 	}
-	if err := checkWriterSchemas(schema, req.WriterSchemas); err != nil || w.table.Type() != MergeOnRead {
-		return schema, err
-	}
-	return schema, checkLogSchemas(schema, req.WriterSchemas)
+	return schema, checkWriterSchemas(schema, req.WriterSchemas)
 }
 
 // reserve takes an instant: first the reservation, by which a successor knows whose the attempt is, then its place on the timeline.

@@ -120,41 +120,30 @@ func checkNewSchema(text string) error {
 	return checkItems(t, "")
 }
 
-// checkLogSchemas refuses writer schemas whose records may not stand in log blocks as they are: a type that engines read differently, or a
-// record that lacks what the table's has got below its columns. Such records have to be encoded in the table's types by the caller.
-func checkLogSchemas(table string, writers []string) error {
+// rewritten tells for each writer schema whether its records may not stand in log blocks as they are: they have a type that engines read
+// differently, or lack what the table's record has got below its columns. They are written as rows of the table instead.
+func rewritten(table string, writers []string) ([]bool, error) {
 	to, err := parseTableSchema(table)
 	if err != nil {
-		return fmt.Errorf("schema of the newest commit: %w", err)
+		return nil, fmt.Errorf("schema of the newest commit: %w", err)
 	}
+	all := make([]bool, len(writers))
 	for i, text := range writers {
 		from, err := parseRecord(text)
 		if err == nil {
 			err = checkItems(from, "")
 		}
-		if err == nil {
-			err = checkLogRecord(from, to)
-		}
-		if err != nil {
-			return fmt.Errorf("writer schema %d: %w: %w", i, ErrInvalid, err)
-		}
+		all[i] = err != nil || !standsInBlocks(from, to)
 	}
-	return nil
+	return all, nil
 }
 
-// checkLogRecord compares a writer's record with the table's as hudi-rs 0.5 does when it merges blocks with base files: a nested field that
+// standsInBlocks compares a writer's record with the table's as hudi-rs 0.5 does when it merges blocks with base files: a nested field that
 // is missing is refused, and a narrower number when a column is missing as well.
-func checkLogRecord(from, to *schemaType) error {
+func standsInBlocks(from, to *schemaType) bool {
 	var e evolution
 	e.lacks(from, to, "")
-	switch {
-	case e.nested != "":
-		return &SchemaError{e.nested, "is not in the writer's record, which log blocks cannot leave out"}
-	case e.promoted != "" && e.added != "":
-		return &SchemaError{e.promoted, "is narrower in the writer's record, which log blocks cannot be beside missing columns"}
-	default:
-		return nil
-	}
+	return e.nested == "" && (e.promoted == "" || e.added == "")
 }
 
 // lacks notes what a writer's type lacks of the table's.

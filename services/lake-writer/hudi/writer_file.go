@@ -26,6 +26,7 @@ type fileJob struct {
 	writerSchemas []string
 	ordering      string // field
 	parquetFrom   int    // records that make a log block Parquet; 0: none do
+	rewritten     []bool // by writer schema: its records make one Parquet in any case; nil: none do
 	records       []Record
 }
 

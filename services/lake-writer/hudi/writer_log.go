@@ -17,7 +17,8 @@ type LogFormat int
 const (
 	// LogFormatByCount leaves the choice to WithParquetLogBlocks; without that option blocks are Avro.
 	LogFormatByCount LogFormat = iota
-	// LogFormatAvro takes over the payloads as they are: the least work for the writer.
+	// LogFormatAvro takes over the payloads as they are: the least work for the writer. Records that engines could not read from such a
+	// block, since their schema lacks nested fields of the table or has types that engines take for different things, become Parquet.
 	LogFormatAvro
 	// LogFormatParquet makes a block many times smaller from some hundred records on, for several times the work. A commit looks into
 	// the payloads then, and refuses those that are no record of their schema.
@@ -110,13 +111,15 @@ type logEncoder struct {
 // run writes records that name no key twice.
 func (e *logEncoder) run(records []Record) error {
 	var deletes []logfile.DeleteRecord
+	rewrite := false
 	for _, r := range records {
+		rewrite = rewrite || !r.Delete && e.job.rewritten != nil && e.job.rewritten[r.Writer]
 		if r.Delete {
 			// Integer zero is Hudi's deletion of whatever is there.
 			deletes = append(deletes, logfile.DeleteRecord{Key: r.Key, Partition: e.job.log.Partition, Ordering: logfile.IntOrdering(0)})
 		}
 	}
-	if from := e.job.parquetFrom; from > 0 && len(records)-len(deletes) >= from {
+	if from := e.job.parquetFrom; rewrite || from > 0 && len(records)-len(deletes) >= from {
 		if err := e.parquetBlocks(records); err != nil {
 			return err
 		}

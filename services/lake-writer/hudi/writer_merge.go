@@ -19,7 +19,7 @@ const mergeMemory = 128 << 20
 // meaning of an upsert, wherever it happens.
 func writeUpsertedFile(ctx context.Context, t *Table, job fileJob) (fileResult, error) {
 	job.log = fileslice.LogFile{Partition: job.file.Partition}
-	job.parquetFrom = 0 // the blocks are read again at once
+	job.parquetFrom, job.rewritten = 0, nil // the blocks are read again at once
 	data, err := job.encodeLog(job.file.FileID)
 	if err != nil {
 		return fileResult{}, err

@@ -11,6 +11,7 @@ import (
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/buffer"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/convert"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/record"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/tableservice"
 )
 
 // session is the time between taking a table over and losing it. What it buffers dies with it: its
@@ -22,8 +23,11 @@ type session struct {
 	conv   *convert.Converter
 	wake   chan struct{}
 	ended  chan struct{}
-	from   Offsets // of HEAD when the session began
-	schema string  // of the table, as committed
+	turn   chan struct{} // holds one token: who has it writes to the table
+	from   Offsets       // of HEAD when the session began
+	schema string        // of the table, as committed
+	// lastServices tells when each table service last ran.
+	lastServices map[tableservice.Kind]time.Time
 
 	mu struct {
 		sync.Mutex
@@ -33,11 +37,12 @@ type session struct {
 	}
 }
 
-func newSession(t *Table, table *hudi.Table, writer *hudi.Writer, conv *convert.Converter) *session {
+func newSession(t *Table, table *hudi.Table, writer *hudi.Writer, conv *convert.Converter, last map[tableservice.Kind]time.Time) *session {
 	s := &session{
-		t: t, table: table, writer: writer, conv: conv, from: writer.Head().Offsets, schema: conv.TableSchema(),
-		wake: make(chan struct{}, 1), ended: make(chan struct{}),
+		t: t, table: table, writer: writer, conv: conv, from: writer.Head().Offsets, schema: conv.TableSchema(), lastServices: last,
+		wake: make(chan struct{}, 1), ended: make(chan struct{}), turn: make(chan struct{}, 1),
 	}
+	s.turn <- struct{}{}
 	s.mu.buffer = buffer.New(t.p.Policy)
 	return s
 }
@@ -45,17 +50,23 @@ func newSession(t *Table, table *hudi.Table, writer *hudi.Writer, conv *convert.
 // run reads and commits until ctx ends, then commits what is left with work. It returns nil or why the
 // table was lost.
 func (s *session) run(ctx, work context.Context) error {
-	reading, stop := context.WithCancel(ctx)
+	beside, stop := context.WithCancel(ctx)
 	defer stop()
-	var reader sync.WaitGroup
-	reader.Go(func() {
-		if err := s.t.p.Effects.Read(reading, s.start, s.deliver); err != nil {
+	var helpers sync.WaitGroup
+	helpers.Go(func() {
+		if err := s.t.p.Effects.Read(beside, s.start, s.deliver); err != nil {
 			s.t.note(fmt.Errorf("read topic %s: %w", s.t.p.Topic, err))
 		}
 	})
-	err := s.loop(ctx, work)
+	lost := make(chan error, 1)
+	helpers.Go(func() {
+		if err := s.t.p.Services.Run(beside, s.target()); err != nil {
+			lost <- err
+		}
+	})
+	err := s.loop(ctx, work, lost)
 	stop()
-	reader.Wait()
+	helpers.Wait()
 	if err == nil {
 		err = s.commitBuffered(work)
 	}
@@ -130,10 +141,28 @@ func (s *session) flush(ctx context.Context) error {
 	}
 }
 
+// target is the table as its services see it.
+func (s *session) target() tableservice.Target {
+	return tableservice.Target{Writer: s.writer, Type: s.table.Type(), Exclusive: s.exclusive, Last: s.lastServices}
+}
+
+// exclusive runs f while nothing else of this session writes to the table.
+func (s *session) exclusive(ctx context.Context, f func() error) error {
+	select {
+	case <-s.turn:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { s.turn <- struct{}{} }()
+	return f()
+}
+
 // loop commits whenever rows are due. It returns nil when ctx ends.
-func (s *session) loop(ctx, work context.Context) error {
+func (s *session) loop(ctx, work context.Context, lost <-chan error) error {
 	for {
-		s.wait(ctx)
+		if err := s.wait(ctx, lost); err != nil {
+			return err
+		}
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -154,8 +183,8 @@ func (s *session) loop(ctx, work context.Context) error {
 	}
 }
 
-// wait returns when there may be something to do.
-func (s *session) wait(ctx context.Context) {
+// wait returns when there may be something to do, or with the reason when the table was lost.
+func (s *session) wait(ctx context.Context, lost <-chan error) error {
 	s.mu.Lock()
 	at, waiting := s.mu.buffer.Deadline()
 	s.mu.Unlock()
@@ -168,7 +197,10 @@ func (s *session) wait(ctx context.Context) {
 	case <-ctx.Done():
 	case <-s.wake:
 	case <-timer.C:
+	case err := <-lost:
+		return err
 	}
+	return nil
 }
 
 // look tells whether to commit, or that nothing waits, and who waits for the commit.
@@ -217,24 +249,45 @@ func (s *session) commitBuffered(ctx context.Context) error {
 // table is lost, HEAD is not where it was left, or ctx has ended. The rows are then read again by
 // whoever comes next, and are in the table once whatever became of this attempt.
 func (s *session) commit(ctx context.Context, batch buffer.Batch) error {
-	req := s.request(batch)
-	started := time.Now()
+	return s.exclusive(ctx, func() error {
+		// A table service that was cut off may have left an attempt undecided, whose outcome is not this commit's.
+		if _, err := s.resolve(ctx); err != nil && !errors.Is(err, hudi.ErrNotCommitted) {
+			return fmt.Errorf("settle table %s: %w", s.t.label, err)
+		}
+		req := s.request(batch)
+		started := time.Now()
+		result, err := s.insist(ctx, req)
+		if err != nil {
+			return err
+		}
+		s.committed(batch, req, result, started)
+		return s.show(ctx, result)
+	})
+}
+
+// insist commits until it is done or must not be tried again.
+func (s *session) insist(ctx context.Context, req hudi.CommitRequest) (*hudi.CommitResult, error) {
 	for attempt := 0; ; attempt++ {
 		result, err := s.writer.Commit(ctx, req)
 		if errors.Is(err, hudi.ErrUnknownOutcome) {
 			result, err = s.resolve(ctx)
 		}
+		if errors.Is(err, hudi.ErrCompactFirst) {
+			err = s.compactAll(ctx)
+			if err == nil {
+				continue
+			}
+		}
 		switch {
 		case err == nil:
-			s.committed(batch, req, result, started)
-			return s.show(ctx, result)
+			return result, nil
 		case errors.Is(err, hudi.ErrFenced):
 			s.t.p.Metrics.commits.WithLabelValues(s.t.label, "fenced").Inc()
-			return err
+			return nil, err
 		case errors.Is(err, hudi.ErrConflict):
-			return fmt.Errorf("commit to table %s: %w", s.t.label, err)
+			return nil, fmt.Errorf("commit to table %s: %w", s.t.label, err)
 		case ctx.Err() != nil:
-			return fmt.Errorf("commit to table %s: %w; last error: %v", s.t.label, context.Cause(ctx), err)
+			return nil, fmt.Errorf("commit to table %s: %w; last error: %v", s.t.label, context.Cause(ctx), err)
 		}
 		s.t.p.Metrics.commits.WithLabelValues(s.t.label, "retried").Inc()
 		s.t.fail(fmt.Errorf("commit: %w", err))
@@ -242,12 +295,27 @@ func (s *session) commit(ctx context.Context, batch buffer.Batch) error {
 	}
 }
 
-// resolve finds out what became of a commit whose answer was lost, for as long as it takes: until that
-// is known, nothing else may happen to the table.
+// compactAll folds in every log of the older schema, without which the table's schema may not change.
+func (s *session) compactAll(ctx context.Context) error {
+	s.t.p.Logger.Info("compacting before the schema changes", "table", s.t.label)
+	_, err := s.writer.Compact(ctx, hudi.CompactOptions{})
+	if errors.Is(err, hudi.ErrUnknownOutcome) {
+		_, err = s.resolve(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("compact before the schema changes: %w", err)
+	}
+	return nil
+}
+
+// resolve finds out what became of an attempt whose answer was lost, for as long as it takes: until that
+// is known, nothing else may happen to the table. Without such an attempt it returns nothing.
 func (s *session) resolve(ctx context.Context) (*hudi.CommitResult, error) {
 	for attempt := 0; ; attempt++ {
-		s.t.p.Metrics.commits.WithLabelValues(s.t.label, "unknown").Inc()
 		result, err := s.writer.Resolve(ctx)
+		if result != nil || err != nil {
+			s.t.p.Metrics.commits.WithLabelValues(s.t.label, "unknown").Inc()
+		}
 		if !errors.Is(err, hudi.ErrUnknownOutcome) || ctx.Err() != nil {
 			return result, err
 		}
@@ -277,6 +345,7 @@ func (s *session) show(ctx context.Context, result *hudi.CommitResult) error {
 // request describes the commit of a batch.
 func (s *session) request(batch buffer.Batch) hudi.CommitRequest {
 	req := hudi.CommitRequest{
+		Operation: s.operation(), LogFormat: s.t.p.LogFormat,
 		Groups: batch.Groups, WriterSchemas: s.conv.Writers(),
 		Progress: make(hudi.Progress), Watermark: watermark(batch),
 	}
@@ -290,6 +359,15 @@ func (s *session) request(batch buffer.Batch) hudi.CommitRequest {
 		req.Progress[stream.Topic][stream.Partition] = hudi.Range{From: r.From, Next: r.Next}
 	}
 	return req
+}
+
+// operation is how the table takes an event that it has already. Logs are written without a look at what the table holds; where the base
+// file is rewritten anyway, the first one can win.
+func (s *session) operation() hudi.Operation {
+	if s.table.Type() == hudi.MergeOnRead {
+		return hudi.Upsert
+	}
+	return hudi.Insert
 }
 
 // watermark is the Kafka time up to which every partition of the batch was read: the earliest of their
@@ -325,6 +403,7 @@ func (s *session) committed(batch buffer.Batch, req hudi.CommitRequest, result *
 	m.duration.WithLabelValues(t.label).Observe(took.Seconds())
 	m.freshness.WithLabelValues(t.label).Observe(fresh.Seconds())
 	t.p.Effects.Committed(head.Offsets)
+	t.p.Services.Committed(result.Bytes)
 	t.p.Logger.Info("committed", "table", t.label, "instant", result.Instant, "rows", result.Rows,
 		"duplicates", result.Duplicates, "files", result.Files, "bytes", result.Bytes,
 		"duration_ms", took.Milliseconds(), "oldest_ms", fresh.Milliseconds())

@@ -16,9 +16,11 @@ import (
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/buffer"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/convert"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/record"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/tableservice"
 )
 
 // Offsets are next offsets by topic and partition.
@@ -59,7 +61,11 @@ type Params struct {
 	Database, Name, Topic string
 	Buckets               int
 	KafkaColumns          bool
-	Policy                buffer.Policy
+	// Type is that of a new table; one that exists keeps its own.
+	Type hudi.TableType
+	// LogFormat is that of log blocks. LogFormatByCount writes Parquet from about 100 records on.
+	LogFormat hudi.LogFormat
+	Policy    buffer.Policy
 	// Takeover is how long a standby sees work left undone before it takes the table over.
 	Takeover time.Duration
 	// Drain bounds the last commit when the process ends.
@@ -69,11 +75,13 @@ type Params struct {
 	Store storage.Store
 	// BaseURI is the table's place as other engines name it.
 	BaseURI string
-	Effects Effects
-	Account Account
-	Check   Check
-	Metrics *Metrics
-	Logger  *slog.Logger
+	// Services keep the table healthy while this instance writes it.
+	Services *tableservice.Runner
+	Effects  Effects
+	Account  Account
+	Check    Check
+	Metrics  *Metrics
+	Logger   *slog.Logger
 }
 
 // Status is what is known of a table.
@@ -84,6 +92,9 @@ type Status struct {
 	LastError                 string
 	Committed                 Offsets
 }
+
+// parquetFrom is the number of records from which a Parquet block is smaller than an Avro block by more than its footer.
+const parquetFrom = 100
 
 // ErrStandby is returned by Flush when another instance has the table.
 var ErrStandby = errors.New("this instance stands by")
@@ -153,23 +164,23 @@ func (t *Table) lead(ctx, work context.Context) error {
 	if err != nil {
 		return err
 	}
-	conv, err := t.converter(ctx, table)
+	tl, err := table.Timeline(ctx)
+	if err != nil {
+		return fmt.Errorf("read table %s: %w", t.label, err)
+	}
+	conv, err := t.converter(ctx, table, tl)
 	if err != nil {
 		return err
 	}
-	s := newSession(t, table, writer, conv)
+	s := newSession(t, table, writer, conv, tableservice.LastRuns(tl, table.Type()))
 	t.enter(s)
 	defer t.leave()
 	return s.run(ctx, work)
 }
 
 // converter makes rows for the table as it is, not as the configuration would make it.
-func (t *Table) converter(ctx context.Context, table *hudi.Table) (*convert.Converter, error) {
-	timeline, err := table.Timeline(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read table %s: %w", t.label, err)
-	}
-	schema, err := table.Schema(ctx, timeline)
+func (t *Table) converter(ctx context.Context, table *hudi.Table, tl *timeline.Timeline) (*convert.Converter, error) {
+	schema, err := table.Schema(ctx, tl)
 	if err != nil {
 		return nil, fmt.Errorf("read schema of table %s: %w", t.label, err)
 	}
@@ -211,8 +222,8 @@ func (t *Table) acquire(ctx context.Context) (*hudi.Table, *hudi.Writer, error) 
 }
 
 func (t *Table) open(ctx context.Context) (*hudi.Table, error) {
-	base := hudi.WithBaseURI(t.p.BaseURI)
-	table, err := hudi.Open(ctx, t.p.Store, base)
+	options := []hudi.Option{hudi.WithBaseURI(t.p.BaseURI), hudi.WithParquetLogBlocks(parquetFrom)}
+	table, err := hudi.Open(ctx, t.p.Store, options...)
 	if err == nil || !errors.Is(err, hudi.ErrNotFound) {
 		return table, err
 	}
@@ -229,11 +240,11 @@ func (t *Table) open(ctx context.Context) (*hudi.Table, error) {
 		return nil, fmt.Errorf("derive the schema of table %s: %w", t.label, err)
 	}
 	return hudi.Create(ctx, t.p.Store, hudi.TableConfig{
-		Database: t.p.Database, Name: t.p.Name,
+		Database: t.p.Database, Name: t.p.Name, Type: t.p.Type,
 		RecordKeyFields: []string{fields.Session, fields.Event},
 		PartitionFields: []string{convert.ColumnDate, convert.ColumnHour}, HiveStylePartitioning: true,
 		OrderingField: fields.Time, Buckets: t.p.Buckets, BucketField: fields.Session, Schema: schema,
-	}, base)
+	}, options...)
 }
 
 // standby watches HEAD until there is work that nobody does.
