@@ -203,7 +203,7 @@ func (w *Writer) nextSchema(ctx context.Context, tl *timeline.Timeline, req Comm
 	if len(req.WriterSchemas) == 0 {
 		return schema, nil
 	}
-	return schema, checkWriterSchemas(schema, req.WriterSchemas)
+	return schema, w.table.options.writers.checkSchemas(schema, req.WriterSchemas)
 }
 
 // reserve takes an instant: first the reservation, by which a successor knows whose the attempt is, then its place on the timeline.

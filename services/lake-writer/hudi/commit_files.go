@@ -124,7 +124,7 @@ func (a *attempt) writeFile(ctx context.Context, i int) error {
 	result, err := opts.writeFile(ctx, a.w.table, fileJob{
 		kind: f.plan.kind, file: f.base, log: f.log, slice: f.plan.slice, instant: a.instant, timeline: a.tl, taskID: i, operation: a.req.Operation,
 		tableSchema: a.schema, writerSchemas: a.req.WriterSchemas, ordering: a.w.config.OrderingField, records: f.plan.records,
-		parquetFrom: a.req.LogFormat.parquetFrom(opts.parquetFrom), rewritten: a.rewritten,
+		parquetFrom: a.req.LogFormat.parquetFrom(opts.parquetFrom), rewritten: a.rewritten, writers: opts.writers,
 	})
 	if err != nil {
 		return fmt.Errorf("write %s: %w", f.key(), err)

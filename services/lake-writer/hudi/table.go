@@ -68,6 +68,7 @@ type options struct {
 	metadata    MetadataTable
 	parquetFrom int // records that make a log block Parquet; 0: none do
 	writeFile   fileWriter
+	writers     *writerPool
 	logInstants func(ctx context.Context, t *Table, l fileslice.LogFile) ([]timeline.Instant, error)
 }
 
@@ -90,7 +91,7 @@ func WithBaseURI(uri string) Option {
 }
 
 func newOptions(opts []Option) options {
-	o := options{now: time.Now, newID: uuid.NewString, parallelism: 4, writeFile: writeDataFile, logInstants: readLogInstants}
+	o := options{now: time.Now, newID: uuid.NewString, parallelism: 4, writeFile: writeDataFile, writers: new(writerPool), logInstants: readLogInstants}
 	for _, opt := range opts {
 		opt(&o)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/basefile"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/fileslice"
@@ -28,6 +29,7 @@ type fileJob struct {
 	parquetFrom   int    // records that make a log block Parquet; 0: none do
 	rewritten     []bool // by writer schema: its records make one Parquet in any case; nil: none do
 	records       []Record
+	writers       *writerPool
 }
 
 // fileResult is the built file; no data when no record was new, and so no file is needed.
@@ -62,7 +64,7 @@ func writeDataFile(ctx context.Context, t *Table, job fileJob) (fileResult, erro
 }
 
 func (job fileJob) newWriter(out io.Writer) (*basefile.Writer, error) {
-	w, err := basefile.NewWriter(out, basefile.Config{
+	w, err := job.writers.get(out, basefile.Config{
 		TableSchema: job.tableSchema, WriterSchemas: job.writerSchemas, CommitTime: string(job.instant),
 		PartitionPath: job.file.Partition, FileName: job.file.Name(), TaskID: job.taskID,
 	})
@@ -70,6 +72,26 @@ func (job fileJob) newWriter(out io.Writer) (*basefile.Writer, error) {
 		return nil, fmt.Errorf("begin base file: %w", err)
 	}
 	return w, nil
+}
+
+// writerPool keeps Parquet writers for the next file, since their buffers and compiled schemas cost as much as a small file. A nil pool
+// keeps nothing.
+type writerPool struct{ pool sync.Pool }
+
+// get returns a writer for a file; put takes it back, whatever became of the file.
+func (p *writerPool) get(out io.Writer, cfg basefile.Config) (*basefile.Writer, error) {
+	if p != nil {
+		if w, ok := p.pool.Get().(*basefile.Writer); ok {
+			return w, w.Reset(out, cfg)
+		}
+	}
+	return basefile.NewWriter(out, cfg)
+}
+
+func (p *writerPool) put(w *basefile.Writer) {
+	if p != nil {
+		p.pool.Put(w)
+	}
 }
 
 // writeInsertedFile takes over the rows of the group's older file, if there is one, and adds those records whose keys it lacks.
@@ -83,6 +105,7 @@ func writeInsertedFile(ctx context.Context, t *Table, job fileJob) (fileResult, 
 	if err != nil {
 		return fileResult{}, err
 	}
+	defer job.writers.put(w)
 	var result fileResult
 	fresh := make([]Record, 0, len(job.records))
 	for _, r := range job.records {
@@ -147,13 +170,14 @@ func openOld(ctx context.Context, t *Table, slice fileslice.Slice) (*basefile.Re
 	return r, seen, nil
 }
 
-// checkWriterSchemas lets the Parquet writer refuse schemas before anything is written to the store.
-func checkWriterSchemas(table string, writers []string) error {
-	_, err := basefile.NewWriter(io.Discard, basefile.Config{
+// checkSchemas lets the Parquet writer refuse schemas before anything is written to the store.
+func (p *writerPool) checkSchemas(table string, writers []string) error {
+	w, err := p.get(io.Discard, basefile.Config{
 		TableSchema: table, WriterSchemas: writers, CommitTime: "20000101000000000", FileName: "x", PartitionPath: "x",
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
+	p.put(w)
 	return nil
 }

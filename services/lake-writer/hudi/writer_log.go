@@ -183,13 +183,15 @@ func (e *logEncoder) parquetBlocks(records []Record) error {
 // parquetBlock writes records that begin at an index of the run.
 func (e *logEncoder) parquetBlock(records []Record, begin int) error {
 	var file bytes.Buffer
-	w, err := basefile.NewWriter(&file, basefile.Config{
+	w, err := e.job.writers.get(&file, basefile.Config{
 		TableSchema: e.job.tableSchema, WriterSchemas: e.job.writerSchemas, CommitTime: string(e.job.instant),
 		PartitionPath: e.job.log.Partition, FileName: e.fileID, TaskID: e.job.taskID, // in logs the file name is the file group's
+		LogBlock: true,
 	})
 	if err != nil {
 		return fmt.Errorf("begin Parquet block: %w", err)
 	}
+	defer e.job.writers.put(w)
 	rows := 0
 	for i, r := range records {
 		if r.Delete {

@@ -27,7 +27,7 @@ func logBenchJob(parquetFrom int) fileJob {
 	schema.WriteString("]}")
 	job := fileJob{
 		kind: appendLog, instant: "20260101000000001", tableSchema: schema.String(), writerSchemas: []string{schema.String()}, ordering: "at",
-		parquetFrom: parquetFrom, log: fileslice.LogFile{Partition: "2026-11-22/08", FileID: "00000001-560e-436a-9ea1-c078b41c73f6-0"},
+		parquetFrom: parquetFrom, writers: new(writerPool), log: fileslice.LogFile{Partition: "2026-11-22/08", FileID: "00000001-560e-436a-9ea1-c078b41c73f6-0"},
 	}
 	for i := range logBenchRecords {
 		b := binary.AppendVarint([]byte{2}, 1_700_000_000_000_000+int64(i)*1000)

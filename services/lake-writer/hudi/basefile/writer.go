@@ -45,6 +45,9 @@ type Config struct {
 	Codec         Codec
 	UniqueColumns []string // string columns whose values seldom repeat ("a.b"): they get no dictionary
 	RowGroupBytes int64    // how much input makes a row group, about; 0 means 64 MiB
+	// LogBlock leaves out what only readers of base files look for: the bloom filter and the bounds of the record keys. Hudi's own Parquet
+	// blocks have neither (HoodieParquetDataBlock).
+	LogBlock bool
 }
 
 const (
@@ -294,7 +297,9 @@ func (w *Writer) appendRow(rec Record, commitTime, seqno string) error {
 	} else {
 		w.keep(leafCommitSeqno, seqno)
 	}
-	w.keys.add(rec.Key)
+	if !w.cfg.LogBlock {
+		w.keys.add(rec.Key)
+	}
 	b.rows++
 	return nil
 }
@@ -431,19 +436,20 @@ func (w *Writer) Close() (Footer, error) {
 		return Footer{}, err
 	}
 	footer := Footer{Rows: w.rows, AvroSchema: w.avroSchema}
-	footer.MinKey, footer.MaxKey = w.keys.bounds()
-	err := w.writeFooter([]format.KeyValue{
-		{Key: avroSchemaKey, Value: w.avroSchema},
-		{Key: writerModelKey, Value: "avro"},
-		{Key: bloomTypeKey, Value: bloom.TypeCode},
-		{Key: bloomKey, Value: w.keys.bloom(bloomFalsePositives)},
-		{Key: minKeyKey, Value: footer.MinKey},
-		{Key: maxKeyKey, Value: footer.MaxKey},
-	})
-	if err != nil {
+	pairs := []format.KeyValue{{Key: avroSchemaKey, Value: w.avroSchema}, {Key: writerModelKey, Value: "avro"}}
+	if !w.cfg.LogBlock {
+		footer.MinKey, footer.MaxKey = w.keys.bounds()
+		pairs = append(pairs,
+			format.KeyValue{Key: bloomTypeKey, Value: bloom.TypeCode},
+			format.KeyValue{Key: bloomKey, Value: w.keys.bloom(bloomFalsePositives)},
+			format.KeyValue{Key: minKeyKey, Value: footer.MinKey},
+			format.KeyValue{Key: maxKeyKey, Value: footer.MaxKey})
+	}
+	if err := w.writeFooter(pairs); err != nil {
 		return Footer{}, err
 	}
 	footer.Bytes = w.out.n
+	w.out.to = nil // what was written is not kept alive until the next file
 	return footer, nil
 }
 
