@@ -12,6 +12,7 @@ import (
 	"github.com/playhead-pipeline/playhead/services/internal/netlisten"
 	"github.com/playhead-pipeline/playhead/services/internal/rpcserver"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/convert"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/tableservice"
 )
 
@@ -78,14 +79,17 @@ type S3Config struct {
 
 // TableConfig maps a topic to a table.
 type TableConfig struct {
-	Topic        string `yaml:"topic" doc:"Kafka topic with Confluent-framed Avro events."`
-	Subject      string `yaml:"subject" doc:"Registry subject whose newest schema a new table is created with. Empty means TOPIC-value."`
-	Database     string `yaml:"database" doc:"Database of the table."`
-	Name         string `yaml:"name" doc:"Name of the table."`
-	Buckets      int    `yaml:"buckets" doc:"Number of buckets of a new table; 0 means 12. It should divide the number of partitions of the topic. A table that exists keeps its own."`
-	Type         string `yaml:"type" doc:"MERGE_ON_READ: commits append log files, which readers merge and compactions fold in. COPY_ON_WRITE: commits rewrite the base files that they touch. A table that exists keeps its own."`
-	LogFormat    string `yaml:"log_format" doc:"Blocks of log files: avro (least work), parquet (many times smaller), or auto: parquet from about 100 rows on."`
-	KafkaColumns *bool  `yaml:"kafka_columns" doc:"Adds the columns _hoodie_kafka_source_partition, _offset and _timestamp. Default true."`
+	Topic        string              `yaml:"topic" doc:"Kafka topic with Confluent-framed Avro events."`
+	Subject      string              `yaml:"subject" doc:"Registry subject whose newest schema a new table is created with. Empty means TOPIC-value."`
+	DeadLetters  *string             `yaml:"dead_letter_topic" doc:"Topic for events that cannot become rows. Default TOPIC.dlq. Empty halts the partition of such an event until an operator has looked."`
+	MaxPast      configfile.Duration `yaml:"max_event_age" doc:"How far an event's time may be before the time of its record in Kafka. 0 is no bound."`
+	MaxFuture    configfile.Duration `yaml:"max_event_ahead" doc:"How far an event's time may be after the time of its record in Kafka; default 24h. A time far ahead makes a partition that is never cleaned."`
+	Database     string              `yaml:"database" doc:"Database of the table."`
+	Name         string              `yaml:"name" doc:"Name of the table."`
+	Buckets      int                 `yaml:"buckets" doc:"Number of buckets of a new table; 0 means 12. It should divide the number of partitions of the topic. A table that exists keeps its own."`
+	Type         string              `yaml:"type" doc:"MERGE_ON_READ: commits append log files, which readers merge and compactions fold in. COPY_ON_WRITE: commits rewrite the base files that they touch. A table that exists keeps its own."`
+	LogFormat    string              `yaml:"log_format" doc:"Blocks of log files: avro (least work), parquet (many times smaller), or auto: parquet from about 100 rows on."`
+	KafkaColumns *bool               `yaml:"kafka_columns" doc:"Adds the columns _hoodie_kafka_source_partition, _offset and _timestamp. Default true."`
 }
 
 // ServicesConfig is about table services.
@@ -230,6 +234,12 @@ func (c TableConfig) Validate(r *configfile.Report) {
 	if _, ok := logFormats[c.LogFormat]; !ok {
 		r.Errorf("log_format", "must be auto, avro or parquet")
 	}
+	if c.MaxPast.D() < 0 || c.MaxFuture.D() < 0 {
+		r.Errorf("max_event_age", "max_event_age and max_event_ahead must not be negative")
+	}
+	if c.Topic != "" && c.deadLetters() == c.Topic {
+		r.Errorf("dead_letter_topic", "must not be the topic itself")
+	}
 	if c.Buckets < 0 || c.Buckets > 10_000 {
 		r.Errorf("buckets", "must be between 1 and 10000, or 0")
 	}
@@ -275,6 +285,21 @@ func (c TableConfig) subject() string {
 		return c.Topic + "-value"
 	}
 	return c.Subject
+}
+
+// deadLetters is the dead-letter topic, empty for none.
+func (c TableConfig) deadLetters() string {
+	if c.DeadLetters == nil {
+		return c.Topic + ".dlq"
+	}
+	return *c.DeadLetters
+}
+
+// maxFuture is far more than clocks differ.
+const maxFuture = 24 * time.Hour
+
+func (c TableConfig) clamp() convert.Clamp {
+	return convert.Clamp{Past: c.MaxPast.D(), Future: cmp.Or(c.MaxFuture.D(), maxFuture)}
 }
 
 // defaultBuckets is the partition count of a development topic.

@@ -179,7 +179,7 @@ func (w *LakeWriter) runTables(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for i, t := range w.tables {
 		wg.Go(func() {
-			if errs[i] = t.commit.Run(ctx); errs[i] != nil {
+			if errs[i] = t.run(ctx); errs[i] != nil {
 				cancel()
 			}
 		})
@@ -203,7 +203,7 @@ func (w *LakeWriter) Snapshot() *lakewriterv1.GetStatusResponse {
 		out.Active = out.Active || status.Active
 		out.Tables = append(out.Tables, &lakewriterv1.Table{
 			Name: t.commit.Name(), Path: t.path, LastInstant: status.LastInstant, Commits: status.Commits,
-			Rows: status.Rows, Duplicates: status.Duplicates, LastError: status.LastError,
+			Rows: status.Rows, Duplicates: status.Duplicates, Refused: status.Refused, LastError: status.LastError,
 		})
 		out.Partitions = append(out.Partitions, t.partitions(status)...)
 	}

@@ -1,6 +1,7 @@
 package lakewriter
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/playhead-pipeline/playhead/services/internal/rpcserver"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storagetest"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/deadletter"
 )
 
 func TestEveryEventOnce(t *testing.T) {
@@ -166,7 +168,7 @@ func TestChangedFieldHalts(t *testing.T) {
 	w := newWorld(t)
 	store := storage.NewMem()
 	w.send(0, "a", 3)
-	in := w.start(w.config(), store)
+	in := w.start(withoutDeadLetters(w.config()), store)
 	w.waitCommitted(store)
 	changed := strings.Replace(schemaTexts[0], `"name":"note","type":["null","string"],"default":null,"playhead.pii":"none"`, `"name":"note","type":["null","long"],"default":null`, 1)
 	w.setCompatibilityNone()
@@ -192,11 +194,56 @@ func TestForeignBytesHalt(t *testing.T) {
 	w.send(0, "a", 3)
 	w.buffer(1, []byte("not an event"))
 	w.produce()
-	in := w.start(w.config(), store)
+	in := w.start(withoutDeadLetters(w.config()), store)
 	in.waitHalt(1, "the event at offset 3 cannot become a row")
 	w.waitCommitted(store, 1)
 	w.eventually("the events before it are committed", func() bool { return w.head(store)[1] == 3 })
 	w.wantOnce(store)
+}
+
+func withoutDeadLetters(cfg Config) Config {
+	cfg.Tables[0].DeadLetters = new(string)
+	return cfg
+}
+
+// TestRefusedEventsAreDeadLetters: they are in the dead-letter topic before their offsets are passed, and nothing waits for an operator.
+func TestRefusedEventsAreDeadLetters(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	store := storage.NewMem()
+	for p := range int32(partitions) {
+		w.buffer(p, []byte("not an event"))
+	}
+	w.send(0, "a", 3)
+	late := w.encode(0, map[string]any{"id": "late", "session": "s", "at": testTime.Add(1000 * time.Hour), "note": nil})
+	w.buffer(1, late)
+	w.produce()
+	in := w.start(w.config(), store)
+	w.eventually("the commit waits for the topic", func() bool {
+		return strings.Contains(in.Snapshot().GetTables()[0].GetLastError(), "dead letters")
+	})
+	if head := w.head(store); len(head) != 0 {
+		t.Errorf("offsets %v were committed before the dead letters were written", head)
+	}
+	if err := w.kafka.Fake().CreateTopic(testTopic+".dlq", 2, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.waitCommitted(store)
+	w.wantOnce(store)
+	if n := in.Snapshot().GetTables()[0].GetRefused(); n != partitions+1 {
+		t.Errorf("%d events refused, want %d", n, partitions+1)
+	}
+	letters := w.letters(partitions + 1)
+	for p := range partitions {
+		got := letters[fmt.Sprintf("%s/%d/0", testTopic, p)]
+		if string(got.value) != "not an event" || got.headers[deadletter.HeaderCause] != "MALFORMED_FRAME" {
+			t.Errorf("letter of partition %d is %+v", p, got)
+		}
+	}
+	if got := letters[testTopic+"/1/4"]; !bytes.Equal(got.value, late) || got.headers[deadletter.HeaderCause] != "INVALID_TIME" ||
+		got.headers[deadletter.HeaderEventID] != "late" || got.headers[deadletter.HeaderSchema] != fmt.Sprint(w.ids[0]) {
+		t.Errorf("letter of the event of the future is %+v", got)
+	}
 }
 
 // TestLogBelowHeadHalts: a topic that was made anew must not be read as if it went on.

@@ -11,6 +11,7 @@ import (
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/buffer"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/commit"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/consume"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/deadletter"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/record"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/tableservice"
 )
@@ -23,6 +24,7 @@ type table struct {
 	metrics  *consume.Metrics
 	commit   *commit.Table
 	services *tableservice.Runner
+	letters  *deadletter.Publisher // nil when refused events halt their partition
 
 	mu struct {
 		sync.Mutex
@@ -45,6 +47,11 @@ func newTable(w *LakeWriter, cfg TableConfig, owner string, metrics tableMetrics
 	t := &table{w: w, cfg: cfg, path: w.lake.path(cfg.Database, cfg.Name), metrics: metrics.reads}
 	name := cfg.Database + "." + cfg.Name
 	t.services = tableservice.New(tableservice.Params{Table: name, Policy: w.cfg.TableServices.policy(), Metrics: metrics.services, Logger: w.p.Logger})
+	effects := commit.Effects{Latest: t.latest, Schemas: t.schema, Read: t.read, Behind: t.behind, Committed: w.offsets.Publish}
+	if topic := cfg.deadLetters(); topic != "" {
+		t.letters = deadletter.New(topic, w.kafka)
+		effects.Refuse = t.letters.Publish
+	}
 	t.commit = commit.New(commit.Params{
 		Database: cfg.Database, Name: cfg.Name, Topic: cfg.Topic, Buckets: cfg.buckets(), KafkaColumns: cfg.kafkaColumns(),
 		Type: cfg.tableType(), LogFormat: logFormats[cfg.LogFormat], Services: t.services,
@@ -53,12 +60,18 @@ func newTable(w *LakeWriter, cfg TableConfig, owner string, metrics tableMetrics
 		},
 		Takeover: w.cfg.takeover(), Drain: w.cfg.DrainTimeout.D(), Owner: owner,
 		Store: store, BaseURI: w.lake.uri + "/" + cfg.Database + "/" + cfg.Name,
-		Effects: commit.Effects{
-			Latest: t.latest, Schemas: t.schema, Read: t.read, Behind: t.behind, Committed: w.offsets.Publish,
-		},
+		Effects: effects, Clamp: cfg.clamp(),
 		Account: w.budget, Check: w.health.Check("table " + name), Metrics: metrics.commits, Logger: w.p.Logger,
 	})
 	return t, nil
+}
+
+// run keeps the table until ctx ends.
+func (t *table) run(ctx context.Context) error {
+	if t.letters != nil {
+		defer t.letters.Close()
+	}
+	return t.commit.Run(ctx)
 }
 
 func (t *table) latest(ctx context.Context) (string, error) {

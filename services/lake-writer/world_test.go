@@ -25,6 +25,7 @@ import (
 	"github.com/playhead-pipeline/playhead/services/internal/registryserver"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/deadletter"
 )
 
 // sarama counts fetches per topic in go-metrics' default registry, whatever its configuration says; the
@@ -175,6 +176,35 @@ func (w *world) produce() {
 		w.t.Fatal(err)
 	}
 	w.records = nil
+}
+
+// letter is a dead letter.
+type letter struct {
+	value   []byte
+	headers map[string]string
+}
+
+// letters reads n dead letters, by their origin.
+func (w *world) letters(n int) map[string]letter {
+	w.t.Helper()
+	reader, err := kgo.NewClient(kgo.SeedBrokers(w.kafka.Addrs()...), kgo.ConsumeTopics(testTopic+".dlq"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer reader.Close()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+	defer cancel()
+	out := make(map[string]letter)
+	for len(out) < n && ctx.Err() == nil {
+		reader.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+			l := letter{value: r.Value, headers: make(map[string]string)}
+			for _, h := range r.Headers {
+				l.headers[h.Key] = string(h.Value)
+			}
+			out[l.headers[deadletter.HeaderOrigin]] = l
+		})
+	}
+	return out
 }
 
 // config returns the configuration of an instance.

@@ -168,6 +168,8 @@ const (
 	Cause_CAUSE_INVALID_TIME Cause = 13
 	// A member name occurs twice in one JSON object.
 	Cause_CAUSE_DUPLICATE_FIELD Cause = 14
+	// The schema of a record in Kafka does not fit the table that its topic feeds.
+	Cause_CAUSE_INCOMPATIBLE_SCHEMA Cause = 15
 )
 
 // Enum value maps for Cause.
@@ -188,23 +190,25 @@ var (
 		12: "CAUSE_INVALID_KEY",
 		13: "CAUSE_INVALID_TIME",
 		14: "CAUSE_DUPLICATE_FIELD",
+		15: "CAUSE_INCOMPATIBLE_SCHEMA",
 	}
 	Cause_value = map[string]int32{
-		"CAUSE_UNSPECIFIED":     0,
-		"CAUSE_MALFORMED_JSON":  1,
-		"CAUSE_MALFORMED_FRAME": 2,
-		"CAUSE_MALFORMED_AVRO":  3,
-		"CAUSE_TRAILING_BYTES":  4,
-		"CAUSE_UNKNOWN_SCHEMA":  5,
-		"CAUSE_TYPE_MISMATCH":   6,
-		"CAUSE_MISSING_FIELD":   7,
-		"CAUSE_UNKNOWN_FIELD":   8,
-		"CAUSE_TOO_LARGE":       9,
-		"CAUSE_TOO_DEEP":        10,
-		"CAUSE_INVALID_UTF8":    11,
-		"CAUSE_INVALID_KEY":     12,
-		"CAUSE_INVALID_TIME":    13,
-		"CAUSE_DUPLICATE_FIELD": 14,
+		"CAUSE_UNSPECIFIED":         0,
+		"CAUSE_MALFORMED_JSON":      1,
+		"CAUSE_MALFORMED_FRAME":     2,
+		"CAUSE_MALFORMED_AVRO":      3,
+		"CAUSE_TRAILING_BYTES":      4,
+		"CAUSE_UNKNOWN_SCHEMA":      5,
+		"CAUSE_TYPE_MISMATCH":       6,
+		"CAUSE_MISSING_FIELD":       7,
+		"CAUSE_UNKNOWN_FIELD":       8,
+		"CAUSE_TOO_LARGE":           9,
+		"CAUSE_TOO_DEEP":            10,
+		"CAUSE_INVALID_UTF8":        11,
+		"CAUSE_INVALID_KEY":         12,
+		"CAUSE_INVALID_TIME":        13,
+		"CAUSE_DUPLICATE_FIELD":     14,
+		"CAUSE_INCOMPATIBLE_SCHEMA": 15,
 	}
 )
 
@@ -682,7 +686,7 @@ const file_ingest_v1_ingest_proto_rawDesc = "" +
 	"\x11LEVEL_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rLEVEL_SPOOLED\x10\x01\x12\x14\n" +
 	"\x10LEVEL_REPLICATED\x10\x02\x12\x13\n" +
-	"\x0fLEVEL_COMMITTED\x10\x03*\xf7\x02\n" +
+	"\x0fLEVEL_COMMITTED\x10\x03*\x96\x03\n" +
 	"\x05Cause\x12\x15\n" +
 	"\x11CAUSE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14CAUSE_MALFORMED_JSON\x10\x01\x12\x19\n" +
@@ -699,7 +703,8 @@ const file_ingest_v1_ingest_proto_rawDesc = "" +
 	"\x12CAUSE_INVALID_UTF8\x10\v\x12\x15\n" +
 	"\x11CAUSE_INVALID_KEY\x10\f\x12\x16\n" +
 	"\x12CAUSE_INVALID_TIME\x10\r\x12\x19\n" +
-	"\x15CAUSE_DUPLICATE_FIELD\x10\x0e2d\n" +
+	"\x15CAUSE_DUPLICATE_FIELD\x10\x0e\x12\x1d\n" +
+	"\x19CAUSE_INCOMPATIBLE_SCHEMA\x10\x0f2d\n" +
 	"\rIngestService\x12S\n" +
 	"\x06Ingest\x12!.playhead.ingest.v1.IngestRequest\x1a\".playhead.ingest.v1.IngestResponse(\x010\x01B@Z>github.com/playhead-pipeline/playhead/proto/ingest/v1;ingestv1b\x06proto3"
 

@@ -158,7 +158,9 @@ type Table struct {
 	// Events that were in the table already and were left out, since start.
 	Duplicates uint64 `protobuf:"varint,6,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
 	// Last error, empty when none.
-	LastError     string `protobuf:"bytes,7,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	LastError string `protobuf:"bytes,7,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	// Events that cannot become rows and went to the dead-letter topic, since start.
+	Refused       uint64 `protobuf:"varint,8,opt,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -240,6 +242,13 @@ func (x *Table) GetLastError() string {
 		return x.LastError
 	}
 	return ""
+}
+
+func (x *Table) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
 }
 
 // Partition is the state of one Kafka partition.
@@ -429,7 +438,7 @@ const file_lakewriter_v1_lakewriter_proto_rawDesc = "" +
 	"partitions\x18\x03 \x03(\v2!.playhead.lakewriter.v1.PartitionR\n" +
 	"partitions\x12%\n" +
 	"\x0ebuffered_bytes\x18\x04 \x01(\x04R\rbufferedBytes\x12!\n" +
-	"\fbudget_bytes\x18\x05 \x01(\x04R\vbudgetBytes\"\xbf\x01\n" +
+	"\fbudget_bytes\x18\x05 \x01(\x04R\vbudgetBytes\"\xd9\x01\n" +
 	"\x05Table\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12!\n" +
@@ -440,7 +449,8 @@ const file_lakewriter_v1_lakewriter_proto_rawDesc = "" +
 	"duplicates\x18\x06 \x01(\x04R\n" +
 	"duplicates\x12\x1d\n" +
 	"\n" +
-	"last_error\x18\a \x01(\tR\tlastError\"\xd7\x01\n" +
+	"last_error\x18\a \x01(\tR\tlastError\x12\x18\n" +
+	"\arefused\x18\b \x01(\x04R\arefused\"\xd7\x01\n" +
 	"\tPartition\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\x05R\tpartition\x12\x1f\n" +

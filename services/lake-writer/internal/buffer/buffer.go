@@ -1,5 +1,5 @@
 // Package buffer holds the rows that wait for the next commit of a table, by table partition and
-// bucket, together with the Kafka offsets that they cover, and says when the commit is due. It is pure:
+// bucket, and the events that have none, together with the Kafka offsets that they cover, and says when the commit is due. It is pure:
 // the clock is a parameter, nothing is locked, nothing is charged.
 package buffer
 
@@ -9,6 +9,7 @@ import (
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/convert"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/record"
 )
 
 // Policy says when rows have waited long enough. The first limit that is reached decides.
@@ -30,7 +31,7 @@ type Span struct {
 // Range is a gapless run of offsets of one Kafka partition.
 type Range struct {
 	From, Next int64
-	// Last is the Kafka timestamp of the last row, in milliseconds; zero when there was no row.
+	// Last is the Kafka timestamp of the last event, in milliseconds; zero when there was none.
 	Last int64
 }
 
@@ -46,16 +47,21 @@ type Batch struct {
 	Ranges map[Stream]Range
 	Rows   int
 	Bytes  int64
-	// First is the Kafka timestamp of the oldest row, in milliseconds.
+	// Refused are events without a row, which the offsets cover all the same.
+	Refused []record.Refused
+	// First is the Kafka timestamp of the oldest event, in milliseconds.
 	First int64
 }
+
+// Events is the number of rows and refused events.
+func (b *Batch) Events() int { return b.Rows + len(b.Refused) }
 
 // Buffer collects rows. It is not safe for concurrent use.
 type Buffer struct {
 	policy Policy
 	batch  Batch
 	index  map[place]int
-	since  time.Time // of the first row
+	since  time.Time // of the first event
 }
 
 type place struct {
@@ -88,9 +94,9 @@ func (b *Buffer) Add(now time.Time, span Span, rows convert.Rows) error {
 		return fmt.Errorf("buffer offsets %d to %d of %s/%d behind offset %d", span.From, span.Next, span.Topic, span.Partition, r.Next)
 	}
 	r.Next = span.Next
-	if len(rows.Rows) > 0 {
+	if len(rows.Rows)+len(rows.Refused) > 0 {
 		r.Last = max(r.Last, rows.Last)
-		if b.batch.Rows == 0 {
+		if b.batch.Events() == 0 {
 			b.since = now
 			b.batch.First = rows.First
 		}
@@ -98,6 +104,7 @@ func (b *Buffer) Add(now time.Time, span Span, rows convert.Rows) error {
 	}
 	b.batch.Ranges[stream] = r
 	b.batch.Rows += len(rows.Rows)
+	b.batch.Refused = append(b.batch.Refused, rows.Refused...)
 	b.batch.Bytes += rows.Bytes
 	b.spread(rows.Rows)
 	return nil
@@ -127,21 +134,21 @@ func (b *Buffer) group(p place) int {
 	return i
 }
 
-// Due tells whether the rows should be committed now.
+// Due tells whether what waits should be committed now.
 func (b *Buffer) Due(now time.Time) bool {
-	if b.batch.Rows == 0 {
-		return false // offsets without rows (control records) wait for the next row
+	if b.batch.Events() == 0 {
+		return false // offsets without events (control records) wait for the next event
 	}
-	return b.batch.Rows >= b.policy.Rows || b.batch.Bytes >= b.policy.Bytes || !now.Before(b.since.Add(b.policy.Age))
+	return b.batch.Events() >= b.policy.Rows || b.batch.Bytes >= b.policy.Bytes || !now.Before(b.since.Add(b.policy.Age))
 }
 
-// Deadline returns when the oldest row reaches the policy's age; false when there is none.
+// Deadline returns when the oldest event reaches the policy's age; false when there is none.
 func (b *Buffer) Deadline() (time.Time, bool) {
-	return b.since.Add(b.policy.Age), b.batch.Rows > 0
+	return b.since.Add(b.policy.Age), b.batch.Events() > 0
 }
 
-// Rows returns the number of rows that wait.
-func (b *Buffer) Rows() int { return b.batch.Rows }
+// Events returns the number of rows and refused events that wait.
+func (b *Buffer) Events() int { return b.batch.Events() }
 
 // Take returns all that waits and leaves the Buffer empty.
 func (b *Buffer) Take() Batch {

@@ -102,7 +102,7 @@ func TestTake(t *testing.T) {
 	if len(got.Groups) != 4 || count["p"] != 5 || count["q"] != 2 {
 		t.Errorf("%d groups with %v", len(got.Groups), count)
 	}
-	if b.Rows() != 0 || b.Due(start.Add(time.Hour)) {
+	if b.Events() != 0 || b.Due(start.Add(time.Hour)) {
 		t.Error("the buffer is not empty after Take")
 	}
 }
@@ -116,8 +116,8 @@ func TestOffsetsMustGoOn(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "behind offset 10") {
 			t.Errorf("Add from %d: %v", from, err)
 		}
-		if b.Rows() != 3 {
-			t.Errorf("a refused Add changed the buffer: %d rows", b.Rows())
+		if b.Events() != 3 {
+			t.Errorf("a refused Add changed the buffer: %d rows", b.Events())
 		}
 	}
 }

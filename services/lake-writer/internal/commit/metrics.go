@@ -8,6 +8,7 @@ type Metrics struct {
 	commits    *prometheus.CounterVec
 	rows       *prometheus.CounterVec
 	duplicates *prometheus.CounterVec
+	refused    *prometheus.CounterVec
 	bytes      *prometheus.CounterVec
 	duration   *prometheus.HistogramVec
 	freshness  *prometheus.HistogramVec
@@ -27,6 +28,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		commits:    counter("commits_total", "Commits by outcome: committed, retried, unknown, fenced.", "outcome"),
 		rows:       counter("rows_total", "Rows added to tables."),
 		duplicates: counter("duplicates_total", "Events left out because the table had them already."),
+		refused:    counter("refused_total", "Events that cannot become rows, written to the dead-letter topic, by cause.", "cause"),
 		bytes:      counter("written_bytes_total", "Bytes of data files written."),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "playhead_lakewriter_commit_duration_seconds", Help: "Time from taking the rows to the visible commit.", Buckets: buckets,
@@ -35,6 +37,6 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "playhead_lakewriter_freshness_seconds", Help: "Age, since its Kafka timestamp, of the oldest event of a commit when it became visible.", Buckets: buckets,
 		}, table),
 	}
-	reg.MustRegister(m.active, m.commits, m.rows, m.duplicates, m.bytes, m.duration, m.freshness)
+	reg.MustRegister(m.active, m.commits, m.rows, m.duplicates, m.refused, m.bytes, m.duration, m.freshness)
 	return m
 }

@@ -99,7 +99,7 @@ func (s *session) add(span buffer.Span, rows convert.Rows) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	first := s.mu.buffer.Rows() == 0
+	first := s.mu.buffer.Events() == 0
 	if err := s.mu.buffer.Add(now, span, rows); err != nil {
 		return err
 	}
@@ -210,7 +210,7 @@ func (s *session) look(now time.Time) (due, idle bool, flushes []chan struct{}) 
 	flushes, s.mu.flushes = s.mu.flushes, nil
 	due = s.mu.buffer.Due(now) || s.mu.hurry || len(flushes) > 0
 	s.mu.hurry = false
-	return due, s.mu.buffer.Rows() == 0, flushes
+	return due, s.mu.buffer.Events() == 0, flushes
 }
 
 // stillOwner looks whether another instance has taken the table, which an idle one would not notice.
@@ -235,7 +235,7 @@ func (s *session) drop() {
 // commitBuffered commits the rows that wait, if any.
 func (s *session) commitBuffered(ctx context.Context) error {
 	s.mu.Lock()
-	if s.mu.buffer.Rows() == 0 {
+	if s.mu.buffer.Events() == 0 {
 		s.mu.Unlock()
 		return nil
 	}
@@ -254,6 +254,9 @@ func (s *session) commit(ctx context.Context, batch buffer.Batch) error {
 		if _, err := s.resolve(ctx); err != nil && !errors.Is(err, hudi.ErrNotCommitted) {
 			return fmt.Errorf("settle table %s: %w", s.t.label, err)
 		}
+		if err := s.refuse(ctx, batch.Refused); err != nil {
+			return err
+		}
 		req := s.request(batch)
 		started := time.Now()
 		result, err := s.insist(ctx, req)
@@ -263,6 +266,26 @@ func (s *session) commit(ctx context.Context, batch buffer.Batch) error {
 		s.committed(batch, req, result, started)
 		return s.show(ctx, result)
 	})
+}
+
+// refuse makes the refused events of a batch durable where dead letters go, for as long as it takes: the commit's offsets pass them. When
+// that commit fails they are refused again, so a dead letter can be there twice; it names its place in Kafka.
+func (s *session) refuse(ctx context.Context, events []record.Refused) error {
+	for attempt := 0; len(events) > 0; attempt++ {
+		err := s.t.p.Effects.Refuse(ctx, events)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("refuse events of table %s: %w; last error: %v", s.t.label, context.Cause(ctx), err)
+		}
+		s.t.fail(fmt.Errorf("write %d dead letters: %w", len(events), err))
+		s.t.pause(ctx, attempt)
+	}
+	for i := range events {
+		s.t.p.Metrics.refused.WithLabelValues(s.t.label, events[i].Cause).Inc()
+	}
+	return nil
 }
 
 // insist commits until it is done or must not be tried again.
@@ -394,6 +417,7 @@ func (s *session) committed(batch buffer.Batch, req hudi.CommitRequest, result *
 	t.mu.status.Commits++
 	t.mu.status.Rows += uint64(result.Rows)
 	t.mu.status.Duplicates += uint64(result.Duplicates)
+	t.mu.status.Refused += uint64(len(batch.Refused))
 	t.mu.Unlock()
 	fresh := time.Since(time.UnixMilli(batch.First))
 	m.commits.WithLabelValues(t.label, "committed").Inc()
@@ -405,6 +429,6 @@ func (s *session) committed(batch buffer.Batch, req hudi.CommitRequest, result *
 	t.p.Effects.Committed(head.Offsets)
 	t.p.Services.Committed(result.Bytes)
 	t.p.Logger.Info("committed", "table", t.label, "instant", result.Instant, "rows", result.Rows,
-		"duplicates", result.Duplicates, "files", result.Files, "bytes", result.Bytes,
+		"duplicates", result.Duplicates, "refused", len(batch.Refused), "files", result.Files, "bytes", result.Bytes,
 		"duration_ms", took.Milliseconds(), "oldest_ms", fresh.Milliseconds())
 }

@@ -37,6 +37,8 @@ type Effects struct {
 		deliver func(ctx context.Context, chunk record.Chunk) (int64, error)) error
 	// Behind tells whether the topic holds events that are not in the given offsets.
 	Behind func(ctx context.Context, committed Offsets) (bool, error)
+	// Refuse makes events durable that cannot become rows. Nil halts the partition of such an event instead.
+	Refuse func(ctx context.Context, events []record.Refused) error
 	// Committed is told the offsets of a commit once it is visible. It must not block.
 	Committed func(Offsets)
 }
@@ -65,7 +67,9 @@ type Params struct {
 	Type hudi.TableType
 	// LogFormat is that of log blocks. LogFormatByCount writes Parquet from about 100 records on.
 	LogFormat hudi.LogFormat
-	Policy    buffer.Policy
+	// Clamp bounds the time of events.
+	Clamp  convert.Clamp
+	Policy buffer.Policy
 	// Takeover is how long a standby sees work left undone before it takes the table over.
 	Takeover time.Duration
 	// Drain bounds the last commit when the process ends.
@@ -89,6 +93,7 @@ type Status struct {
 	Active                    bool
 	LastInstant               string
 	Commits, Rows, Duplicates uint64
+	Refused                   uint64
 	LastError                 string
 	Committed                 Offsets
 }
@@ -197,6 +202,7 @@ func (t *Table) converter(ctx context.Context, table *hudi.Table, tl *timeline.T
 	}
 	return convert.New(convert.Params{
 		Schemas: t.p.Effects.Schemas, Table: schema, Buckets: note.Buckets, KafkaColumns: t.p.KafkaColumns,
+		Clamp: t.p.Clamp, Refuse: t.p.Effects.Refuse != nil,
 		SessionField: note.RecordKeyFields[0], EventField: note.RecordKeyFields[1],
 	})
 }

@@ -9,11 +9,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strconv"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	ingestv1 "github.com/playhead-pipeline/playhead/proto/ingest/v1"
 	"github.com/playhead-pipeline/playhead/schemas/annotation"
 	"github.com/playhead-pipeline/playhead/services/internal/avroscan"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi"
@@ -46,6 +47,10 @@ type Params struct {
 	Buckets int
 	// KafkaColumns adds the columns that tell a row's place in Kafka.
 	KafkaColumns bool
+	// Clamp bounds the time of events.
+	Clamp Clamp
+	// Refuse lets Convert pass over events that cannot become rows and hand them out. Without it Convert stops at the first.
+	Refuse bool
 }
 
 // Row is one event with its place in the table.
@@ -58,14 +63,19 @@ type Row struct {
 // Rows are the rows of one chunk.
 type Rows struct {
 	Rows []Row
-	// Bytes is the memory that the rows hold.
+	// Refused are the events that can never become rows.
+	Refused []record.Refused
+	// Bytes is the memory that the rows and the refused events hold.
 	Bytes int64
-	// First and Last are the Kafka timestamps of the first and the last row, in milliseconds.
+	// First and Last are the Kafka timestamps of the first and the last event, in milliseconds.
 	First, Last int64
 }
 
-// rowOverhead is the memory of a Row beside its bytes.
-const rowOverhead = 80
+// The memory of a Row, and of a refused event, beside their bytes.
+const (
+	rowOverhead    = 80
+	letterOverhead = 320
+)
 
 // Converter converts the events of one table. It is safe for concurrent use.
 type Converter struct {
@@ -83,6 +93,7 @@ type Converter struct {
 
 // version is a schema id made ready.
 type version struct {
+	refusal   error // of all its events: its schema does not fit
 	writer    int
 	program   *avroscan.Program
 	sessionID int // slots
@@ -151,28 +162,31 @@ func rolePath(contract *annotation.Contract, role string) (string, error) {
 }
 
 // Convert makes the rows of a chunk and returns the next offset wanted. When it is not chunk.Next the
-// error tells why: a *record.HaltError when the record at that offset can never become a row, any
-// other error when its schema cannot be had now. The rows before it are good.
+// error tells why: a *record.HaltError when the event at that offset can never become a row and nothing takes refused events, any
+// other error when its schema cannot be had now. What comes before that offset is good.
 func (c *Converter) Convert(ctx context.Context, chunk record.Chunk) (Rows, int64, error) {
 	b := newBatch(chunk, c.p.KafkaColumns)
 	for r := range chunk.Records {
+		b.eventID = ""
 		v, body, err := c.frame(ctx, r)
 		if err == nil {
-			err = b.add(v, body, r, c.p.SessionField, c.p.EventField)
+			err = c.add(b, v, body, r)
 		}
-		if err != nil {
-			return b.rows(c.p.Buckets), r.Offset, place(err, r.Offset)
+		if err == nil {
+			continue
+		}
+		why, refused := errors.AsType[*Refusal](err)
+		switch {
+		case refused && c.p.Refuse:
+			b.letters = append(b.letters, b.refused(chunk, r, why))
+			b.seen(r)
+		case refused:
+			return b.rows(c.p.Buckets), r.Offset, why.halt(r.Offset)
+		default:
+			return b.rows(c.p.Buckets), r.Offset, err
 		}
 	}
 	return b.rows(c.p.Buckets), chunk.Next, nil
-}
-
-// place adds the offset to the reason of a halt.
-func place(err error, offset int64) error {
-	if h, ok := errors.AsType[*record.HaltError](err); ok {
-		return &record.HaltError{Reason: "the event at offset " + strconv.FormatInt(offset, 10) + " cannot become a row: " + h.Reason}
-	}
-	return err
 }
 
 func haltf(format string, args ...any) error {
@@ -182,7 +196,7 @@ func haltf(format string, args ...any) error {
 // frame takes off the Confluent frame and finds the schema.
 func (c *Converter) frame(ctx context.Context, r record.Record) (*version, []byte, error) {
 	if len(r.Value) < frameBytes || r.Value[0] != frameMagic {
-		return nil, nil, haltf("the value has no schema id in front (Confluent wire format)")
+		return nil, nil, refuse(ingestv1.Cause_CAUSE_MALFORMED_FRAME, "", "the value has no schema id in front (Confluent wire format)")
 	}
 	id := int(binary.BigEndian.Uint32(r.Value[1:frameBytes]))
 	v := (*c.versions.Load())[id]
@@ -192,19 +206,16 @@ func (c *Converter) frame(ctx context.Context, r record.Record) (*version, []byt
 			return nil, nil, err
 		}
 	}
-	return v, r.Value[frameBytes:], nil
+	return v, r.Value[frameBytes:], v.refusal
 }
 
-// learn makes the schema with the given id ready and widens the table for it.
+// learn makes the schema with the given id ready and widens the table for it. One that does not fit is remembered, with the reason.
 func (c *Converter) learn(ctx context.Context, id int) (*version, error) {
 	text, err := c.p.Schemas(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("fetch schema %d: %w", id, err)
 	}
 	v, writer, want, err := c.prepare(text)
-	if err != nil {
-		return nil, haltf("schema %d: %v", id, err)
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := *c.versions.Load()
@@ -214,26 +225,33 @@ func (c *Converter) learn(ctx context.Context, id int) (*version, error) {
 	if len(known) >= maxVersions {
 		return nil, haltf("schema %d: the topic uses more than %d schemas", id, maxVersions)
 	}
-	merged, changed, err := merge(c.mu.table, want, nil)
+	if err == nil {
+		err = c.widen(want)
+	}
 	if err != nil {
-		return nil, haltf("schema %d does not fit the table: %v", id, err)
+		v = &version{refusal: refuse(ingestv1.Cause_CAUSE_INCOMPATIBLE_SCHEMA, "", "schema %d does not fit the table: %v", id, err)}
+	} else {
+		v.writer = len(c.mu.writers)
+		c.mu.writers = append(c.mu.writers, writer)
 	}
-	if changed {
-		widened, err := merged.text()
-		if err != nil {
-			return nil, haltf("schema %d: %v", id, err)
-		}
-		c.mu.table, c.mu.tableText = merged, widened
-	}
-	v.writer = len(c.mu.writers)
-	c.mu.writers = append(c.mu.writers, writer)
-	next := make(map[int]*version, len(known)+1)
-	for k, old := range known {
-		next[k] = old
-	}
+	next := maps.Clone(known)
 	next[id] = v
 	c.versions.Store(&next)
 	return v, nil
+}
+
+// widen adds what a schema has beyond the table. The caller holds the lock.
+func (c *Converter) widen(want *typ) error {
+	merged, changed, err := merge(c.mu.table, want, nil)
+	if err != nil || !changed {
+		return err
+	}
+	text, err := merged.text()
+	if err != nil {
+		return err
+	}
+	c.mu.table, c.mu.tableText = merged, text
+	return nil
 }
 
 // prepare compiles a schema and returns it with its writer schema and the table that it needs.
@@ -292,7 +310,7 @@ var (
 
 func hourOf(micros int64) (hour, error) {
 	if micros < minTime || micros >= maxTime {
-		return hour{}, haltf("the event time %d is outside the years 1 to 9999", micros)
+		return hour{}, refuse(ingestv1.Cause_CAUSE_INVALID_TIME, "", "the event time %d is outside the years 1 to 9999", micros)
 	}
 	t := time.UnixMicro(micros).UTC()
 	date, clock := t.Format("2006-01-02"), t.Format("15")
@@ -319,7 +337,10 @@ type batch struct {
 	payload      []byte
 	keys         []byte
 	out          []pending
+	letters      []record.Refused
+	events       int // rows and letters
 	first, last  int64
+	eventID      string // of the event at hand, when it could be found
 }
 
 type pending struct {
@@ -345,38 +366,34 @@ func newBatch(chunk record.Chunk, kafkaColumns bool) *batch {
 	}
 }
 
-// add checks an event and appends its row.
-func (b *batch) add(v *version, body []byte, r record.Record, sessionField, eventField string) error {
+// add checks an event and appends its row to the batch.
+func (c *Converter) add(b *batch, v *version, body []byte, r record.Record) error {
 	slots := v.program.Slots()
 	if len(b.spans) < len(slots) {
 		b.spans = make([]avroscan.Span, len(slots))
 	}
 	if err := v.program.Scan(body, b.spans); err != nil {
-		return haltf("%v", err)
+		return refuseBody(err)
 	}
-	at := b.spans[v.eventTime].Value
-	if at < 0 {
-		return haltf("the event time is null")
-	}
-	micros, _ := avroscan.ReadLong(body, at)
-	h, err := b.hour(micros)
+	event, err := keyText(body, b.spans[v.eventID].Value, c.p.EventField)
 	if err != nil {
 		return err
 	}
-	session, err := keyText(body, b.spans[v.sessionID].Value, sessionField)
-	if err != nil {
-		return err
+	session, err := keyText(body, b.spans[v.sessionID].Value, c.p.SessionField)
+	var h int
+	if err == nil {
+		h, err = c.hour(b, body, b.spans[v.eventTime].Value, r.Timestamp)
 	}
-	event, err := keyText(body, b.spans[v.eventID].Value, eventField)
 	if err != nil {
+		b.eventID = string(event)
 		return err
 	}
 	p := pending{writer: v.writer, hour: h}
-	b.keys = append(append(b.keys, sessionField...), ':')
+	b.keys = append(append(b.keys, c.p.SessionField...), ':')
 	p.session[0] = len(b.keys)
 	b.keys = append(b.keys, session...)
 	p.session[1] = len(b.keys)
-	b.keys = append(append(append(append(b.keys, ','), eventField...), ':'), event...)
+	b.keys = append(append(append(append(b.keys, ','), c.p.EventField...), ':'), event...)
 	b.payload = append(append(b.payload, body...), b.hours[h].encoded...)
 	if b.kafkaColumns {
 		b.payload = avroscan.AppendLong(b.payload, int64(b.partition))
@@ -384,12 +401,30 @@ func (b *batch) add(v *version, body []byte, r record.Record, sessionField, even
 		b.payload = avroscan.AppendLong(b.payload, r.Timestamp)
 	}
 	p.payloadEnd, p.keyEnd = len(b.payload), len(b.keys)
-	if len(b.out) == 0 {
+	b.out = append(b.out, p)
+	b.seen(r)
+	return nil
+}
+
+// hour reads the event's time and returns the index of its hour in b.hours.
+func (c *Converter) hour(b *batch, body []byte, at int, kafkaMillis int64) (int, error) {
+	if at < 0 {
+		return 0, refuse(ingestv1.Cause_CAUSE_MISSING_FIELD, "", "the event time is null")
+	}
+	micros, _ := avroscan.ReadLong(body, at)
+	if err := c.p.Clamp.check(micros, kafkaMillis); err != nil {
+		return 0, err
+	}
+	return b.hour(micros)
+}
+
+// seen notes the time of an event that is in the batch, as a row or refused.
+func (b *batch) seen(r record.Record) {
+	if b.events == 0 {
 		b.first = r.Timestamp
 	}
+	b.events++
 	b.last = r.Timestamp
-	b.out = append(b.out, p)
-	return nil
 }
 
 // hour returns the index in b.hours. Events of a chunk are of very few hours, the last first.
@@ -412,15 +447,15 @@ func (b *batch) hour(micros int64) (int, error) {
 // comma or a control character in one would make them find the wrong bucket.
 func keyText(body []byte, at int, field string) ([]byte, error) {
 	if at < 0 {
-		return nil, haltf("field %s of the record key is null", field)
+		return nil, refuse(ingestv1.Cause_CAUSE_MISSING_FIELD, field, "is part of the record key and null")
 	}
 	text, _ := avroscan.ReadString(body, at)
 	if len(text) == 0 || len(text) > maxKeyLength*4 {
-		return nil, haltf("field %s of the record key has %d bytes", field, len(text))
+		return nil, refuse(ingestv1.Cause_CAUSE_INVALID_KEY, field, "is part of the record key and has %d bytes", len(text))
 	}
 	for _, c := range text {
 		if c == ',' || c < 0x20 || c == 0x7f {
-			return nil, haltf("field %s of the record key holds a comma or a control character", field)
+			return nil, refuse(ingestv1.Cause_CAUSE_INVALID_KEY, field, "is part of the record key and holds a comma or a control character")
 		}
 	}
 	return text, nil
@@ -444,8 +479,9 @@ func (b *batch) rows(buckets int) Rows {
 		}
 		payload, key = p.payloadEnd, p.keyEnd
 	}
-	return Rows{
-		Rows: out, First: b.first, Last: b.last,
-		Bytes: int64(cap(b.payload) + len(keyText) + len(out)*rowOverhead),
+	bytes := cap(b.payload) + len(keyText) + len(out)*rowOverhead
+	for i := range b.letters {
+		bytes += len(b.letters[i].Value) + letterOverhead
 	}
+	return Rows{Rows: out, Refused: b.letters, First: b.first, Last: b.last, Bytes: int64(bytes)}
 }

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/hamba/avro/v2"
 
+	ingestv1 "github.com/playhead-pipeline/playhead/proto/ingest/v1"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/keys"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/record"
 )
@@ -156,44 +158,81 @@ func TestConvertWithoutKafkaColumns(t *testing.T) {
 	}
 }
 
-// TestStops: the rows before a bad record are good, the bad one is named, and none behind it is taken.
-func TestStops(t *testing.T) {
+// TestRefusals: an event that can never become a row is handed out with its cause, and the events around it become rows; where nothing takes
+// refused events, the rows before it are good, it is named, and none behind it is taken.
+func TestRefusals(t *testing.T) {
 	t.Parallel()
 	good := frame(t, v1, event("s", "e", at))
 	tests := []struct {
-		name  string
-		value []byte
-		halt  string // "" means: not now
+		name   string
+		value  []byte
+		cause  ingestv1.Cause // none means: not now
+		detail string
+		id     string
 	}{
-		{"empty", nil, "no schema id"},
-		{"foreign bytes", []byte(`{"event":"start"}`), "no schema id"},
-		{"truncated", good[:len(good)-1], "offset 101 cannot become a row"},
-		{"trailing bytes", append(slices.Clone(good), 0), "offset 101 cannot become a row"},
-		{"comma in key", frame(t, v1, event("a,b", "e", at)), "field session of the record key"},
-		{"control character in key", frame(t, v1, event("s", "a\nb", at)), "field id of the record key"},
-		{"empty key", frame(t, v1, event("", "e", at)), "field session of the record key has 0 bytes"},
-		{"long key", frame(t, v1, event("s", strings.Repeat("x", 1025), at)), "field id of the record key"},
-		{"year 10000", frame(t, v1, event("s", "e", time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC))), "outside the years"},
-		{"changed field", frame(t, broken, map[string]any{"id": "e", "session": "s", "at": "x", "note": nil}), "schema 3"},
-		{"no roles", frame(t, foreign, map[string]any{"a": 1}), "schema 4"},
-		{"schema not to be had", []byte{0, 0, 0, 0, 99, 1}, ""},
+		{"empty", nil, ingestv1.Cause_CAUSE_MALFORMED_FRAME, "no schema id", ""},
+		{"foreign bytes", []byte(`{"event":"start"}`), ingestv1.Cause_CAUSE_MALFORMED_FRAME, "no schema id", ""},
+		{"truncated", good[:len(good)-1], ingestv1.Cause_CAUSE_MALFORMED_AVRO, "of the body", ""},
+		{"trailing bytes", append(slices.Clone(good), 0), ingestv1.Cause_CAUSE_TRAILING_BYTES, "of the body", ""},
+		{"comma in key", frame(t, v1, event("a,b", "e", at)), ingestv1.Cause_CAUSE_INVALID_KEY, "a comma", "e"},
+		{"control character in key", frame(t, v1, event("s", "a\nb", at)), ingestv1.Cause_CAUSE_INVALID_KEY, "a control character", ""},
+		{"empty key", frame(t, v1, event("", "e", at)), ingestv1.Cause_CAUSE_INVALID_KEY, "0 bytes", "e"},
+		{"long key", frame(t, v1, event("s", strings.Repeat("x", 1025), at)), ingestv1.Cause_CAUSE_INVALID_KEY, "1025 bytes", ""},
+		{"year 10000", frame(t, v1, event("s", "e", time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC))), ingestv1.Cause_CAUSE_INVALID_TIME, "outside the years", "e"},
+		{"changed field", frame(t, broken, map[string]any{"id": "e", "session": "s", "at": "x", "note": nil}), ingestv1.Cause_CAUSE_INCOMPATIBLE_SCHEMA, "schema 3", ""},
+		{"no roles", frame(t, foreign, map[string]any{"a": 1}), ingestv1.Cause_CAUSE_INCOMPATIBLE_SCHEMA, "schema 4", ""},
+		{"schema not to be had", []byte{0, 0, 0, 0, 99, 1}, ingestv1.Cause_CAUSE_UNSPECIFIED, "", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			c := newConverter(t, true)
-			rows, next, err := c.Convert(t.Context(), chunk(good, tt.value, good))
-			if next != 101 || len(rows.Rows) != 1 {
+			in := chunk(good, tt.value, good)
+			rows, next, err := c.Convert(t.Context(), in)
+			if next != 101 || len(rows.Rows) != 1 || len(rows.Refused) != 0 {
 				t.Errorf("%d rows, next offset %d; want 1 row, 101", len(rows.Rows), next)
 			}
 			h, halted := errors.AsType[*record.HaltError](err)
-			switch {
-			case tt.halt == "" && !errors.Is(err, errAway):
+			switch notNow := tt.cause == ingestv1.Cause_CAUSE_UNSPECIFIED; {
+			case notNow && !errors.Is(err, errAway):
 				t.Errorf("error is %v, want the registry's", err)
-			case tt.halt != "" && (!halted || !strings.Contains(h.Reason, tt.halt) || !strings.Contains(h.Reason, "offset 101")):
-				t.Errorf("error is %v, want a halt with %q at offset 101", err, tt.halt)
+			case !notNow && (!halted || !strings.Contains(h.Reason, tt.detail) || !strings.Contains(h.Reason, "offset 101 cannot become a row")):
+				t.Errorf("error is %v, want a halt with %q at offset 101", err, tt.detail)
+			case notNow:
+				return
+			}
+			c.p.Refuse = true
+			rows, next, err = c.Convert(t.Context(), in)
+			if err != nil || next != in.Next || len(rows.Rows) != 2 || len(rows.Refused) != 1 {
+				t.Fatalf("%d rows, %d refused, next offset %d, %v", len(rows.Rows), len(rows.Refused), next, err)
+			}
+			got := rows.Refused[0]
+			if got.Offset != 101 || got.Partition != 3 || got.Topic != "events" || got.Timestamp != 5001 || !bytes.Equal(got.Value, tt.value) ||
+				"CAUSE_"+got.Cause != tt.cause.String() || !strings.Contains(got.Detail, tt.detail) || got.EventID != tt.id {
+				t.Errorf("refused %+v, want %v of event %q with %q", got, tt.cause, tt.id, tt.detail)
 			}
 		})
+	}
+}
+
+// TestClamp: what is too far from the record's own time in Kafka is refused, whatever the clock says when it is read.
+func TestClamp(t *testing.T) {
+	t.Parallel()
+	c := newConverter(t, false)
+	c.p.Refuse, c.p.Clamp = true, Clamp{Past: time.Hour, Future: time.Minute}
+	kafka := time.UnixMilli(5000)
+	var values [][]byte
+	for _, d := range []time.Duration{-time.Hour, -time.Hour - time.Second, time.Minute, time.Minute + time.Second} {
+		values = append(values, frame(t, v1, event("s", d.String(), kafka.Add(d))))
+	}
+	rows, _, err := c.Convert(t.Context(), chunk(values...))
+	if err != nil || len(rows.Rows) != 2 || len(rows.Refused) != 2 {
+		t.Fatalf("%d rows, %d refused, %v", len(rows.Rows), len(rows.Refused), err)
+	}
+	for i, want := range []string{"-1h0m1s", "1m1s"} {
+		if r := rows.Refused[i]; r.EventID != want || r.Cause != "INVALID_TIME" {
+			t.Errorf("refused %q for %s, want %q", r.EventID, r.Cause, want)
+		}
 	}
 }
 

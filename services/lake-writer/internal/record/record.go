@@ -1,5 +1,5 @@
 // Package record holds the events on their way from the Kafka reader to the table: plain data that
-// the reader fills and the converter reads. It owns the vocabulary only, no behaviour.
+// the reader fills and the converter reads, and what becomes of those that have no place in it. It owns the vocabulary only, no behaviour.
 package record
 
 import "iter"
@@ -27,6 +27,23 @@ type Chunk struct {
 	Count, Bytes int
 	// Records yields the records in the order of their offsets.
 	Records iter.Seq[Record]
+}
+
+// Refused is an event that cannot become a row, and why. It owns its memory.
+type Refused struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+	// Timestamp is in milliseconds since the Unix epoch.
+	Timestamp int64
+	// Value is the record's value, untouched.
+	Value []byte
+	// Schema is the schema id in front of the value, 0 when there is none. EventID is empty when it could not be found.
+	Schema  int
+	EventID string
+	// Cause is the name of a cause of proto playhead.ingest.v1 without its prefix; Path names the field, Detail says more. None of them quotes
+	// the value: events hold personal data.
+	Cause, Path, Detail string
 }
 
 // HaltError says that a partition must not move on: going on would skip or repeat an event. An
