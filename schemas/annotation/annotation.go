@@ -22,12 +22,14 @@ const (
 	RoleReceivedAt = "received_at"
 	RoleSource     = "source"
 	RoleTenant     = "tenant"
-	// The session roll-up reads the next five.
+	// The session roll-up reads the next six.
 	RoleEventType = "event_type"
 	RolePosition  = "position"
 	RoleBitrate   = "bitrate"
 	RoleBuffer    = "buffer"
 	RoleError     = "error"
+	// RoleErrorFatal says whether the fault ended the playback.
+	RoleErrorFatal = "error_fatal"
 )
 
 // PII is how a field's value is protected before it leaves the router.

@@ -22,6 +22,7 @@ var roleTypes = map[string]roleType{
 	RoleBitrate:      {name: "int"},
 	RoleBuffer:       {name: "int"},
 	RoleError:        {},
+	RoleErrorFatal:   {name: "boolean"},
 }
 
 func (w *walker) checkRole(f Field, def map[string]any) {
