@@ -359,7 +359,7 @@ func TestEnds(t *testing.T) {
 				var s State
 				apply(t, &s, events)
 				got := s.Session()
-				if got.EndReason != c.reason || got.AfterEnd != c.afterEnd || got.Watch != c.watch || (got.State() == "open") != (c.reason == "") {
+				if got.EndReason != c.reason || got.AfterEnd != c.afterEnd || got.Watch != c.watch || (got.Life() == Open) != (c.reason == "") {
 					t.Errorf("backwards %t: session is %+v", backwards, got)
 				}
 			}

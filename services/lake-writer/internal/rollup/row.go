@@ -17,6 +17,8 @@ const (
 	// ColumnEvents is the ordering field: each change of a session adds at least one event, so the greater of two rows is the newer.
 	ColumnEvents = "events"
 	ColumnState  = "rollup_state"
+	// ColumnLife is Open or Closed.
+	ColumnLife = "state"
 )
 
 // column is a column of the table. Values of nullable ones are written as a union with null in front.
@@ -32,7 +34,7 @@ var columns = []column{
 	{"session_start", micros, false},
 	{ColumnDate, `"string"`, false},
 	{ColumnHour, `"string"`, false},
-	{"state", `"string"`, false},
+	{ColumnLife, `"string"`, false},
 	{"end_reason", `"string"`, true},
 	{"last_event_time", micros, false},
 	{"last_sequence", `"long"`, false},
@@ -141,12 +143,18 @@ func (s *State) Session() Session {
 	return out
 }
 
-// State returns "closed" for a session that has ended, else "open".
-func (s *Session) State() string {
+// The values of ColumnLife.
+const (
+	Open   = "open"
+	Closed = "closed"
+)
+
+// Life returns Closed for a session that has ended, else Open.
+func (s *Session) Life() string {
 	if s.EndReason == "" {
-		return "open"
+		return Open
 	}
-	return "closed"
+	return Closed
 }
 
 // AppendRow appends the row of a session in Avro, in WriterSchema: encoded is what Append made of the state, which must not be empty.
@@ -157,7 +165,7 @@ func (s *State) AppendRow(dst []byte, id string, encoded []byte) []byte {
 	dst = avroscan.AppendLong(dst, v.Start)
 	dst = avroscan.AppendString(dst, hour.date())
 	dst = avroscan.AppendString(dst, hour.clock())
-	dst = avroscan.AppendString(dst, v.State())
+	dst = avroscan.AppendString(dst, v.Life())
 	if dst = appendPresence(dst, v.EndReason != ""); v.EndReason != "" {
 		dst = avroscan.AppendString(dst, v.EndReason)
 	}
