@@ -15,7 +15,7 @@ import (
 // not found by an upsert; one in another partition than its columns say is not found by a filter on them. Only texts, integers and booleans
 // are compared: what other types look like depends on the release of Hudi.
 type derivedFields struct {
-	columns []string
+	columns []string // each once, though a field can be both in the key and in the partition
 	want    []derivedField
 	complex bool // the key has the names of its fields
 }
@@ -25,6 +25,7 @@ type derivedField struct {
 	name  string
 	value string
 	ok    bool
+	at    int // of its column in derivedFields.columns
 }
 
 // derivedFields finds them among a file's columns.
@@ -32,9 +33,14 @@ func (v *verifier) derivedFields(partition string, columns []string) derivedFiel
 	keyFields, partitionFields := v.props.List(meta.RecordKeyFields), v.props.List(meta.PartitionFields)
 	var d derivedFields
 	add := func(f derivedField) {
-		if slices.Contains(columns, f.name) {
-			d.columns, d.want = append(d.columns, f.name), append(d.want, f)
+		if !slices.Contains(columns, f.name) {
+			return
 		}
+		if f.at = slices.Index(d.columns, f.name); f.at < 0 {
+			f.at = len(d.columns)
+			d.columns = append(d.columns, f.name)
+		}
+		d.want = append(d.want, f)
 	}
 	d.complex = len(keyFields) > 1
 	for _, name := range keyFields {
@@ -55,15 +61,15 @@ func (v *verifier) derivedFields(partition string, columns []string) derivedFiel
 				value = plain
 			}
 		}
-		add(derivedField{name, value, true})
+		add(derivedField{name: name, value: value, ok: true})
 	}
 	return d
 }
 
 // disagree says in what a row's columns differ from its key and partition; "" when they agree.
 func (d derivedFields) disagree(recordKey string, values []any) string {
-	for i, f := range d.want {
-		text, comparable := keyText(values[i])
+	for _, f := range d.want {
+		text, comparable := keyText(values[f.at])
 		if !comparable {
 			continue
 		}

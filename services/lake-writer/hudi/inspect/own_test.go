@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi"
@@ -157,6 +159,34 @@ func TestVerifyOwnTables(t *testing.T) {
 					t.Errorf("after a compaction: report %+v", r)
 				}
 			})
+		}
+	}
+}
+
+// TestVerifyPartitionInKey: a field that is both in the key and in the partition is compared with each.
+func TestVerifyPartitionInKey(t *testing.T) {
+	t.Parallel()
+	for suffix, wrong := range map[string]bool{"": false, "x": true} {
+		cfg := ownConfig(hudi.CopyOnWrite, hudi.Version6)
+		cfg.RecordKeyFields = append(cfg.RecordKeyFields, "day")
+		table := ownTableIn(t, storage.NewMem(), cfg)
+		table.suffix = suffix
+		table.key = func(session, event string) string {
+			number, err := strconv.Atoi(strings.TrimPrefix(event, "e-"))
+			if err != nil {
+				t.Error(err)
+			}
+			return fmt.Sprintf("session_id:%s,event_id:%s,day:2026-11-2%d%s", session, event, number%2, suffix)
+		}
+		r := verify(t, table.commits(t, 1), Options{Now: instantsNow})
+		derived := 0
+		for _, f := range r.Findings {
+			if f.Code == CodeRowDerived {
+				derived++
+			}
+		}
+		if r.Rows != 50 || derived != len(r.Findings) || (derived > 0) != wrong {
+			t.Errorf("suffix %q: report %+v", suffix, r)
 		}
 	}
 }
