@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/inspect"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/rollup"
 )
@@ -186,6 +187,13 @@ func TestTableIsTheStore(t *testing.T) {
 	}
 	w.commit(t, late)
 	w.check(t)
+	report, err := inspect.Verify(t.Context(), w.store, inspect.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range report.Findings {
+		t.Errorf("the table is not sound: %+v", f)
+	}
 }
 
 // TestRange: a range of sessions is read without the others, an hour without other hours.
