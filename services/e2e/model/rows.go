@@ -2,17 +2,11 @@ package model
 
 import (
 	"bytes"
-	"context"
+	"encoding/binary"
 	"fmt"
-	"path/filepath"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
-	"github.com/apache/arrow-go/v18/parquet/file"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"github.com/playhead-pipeline/playhead/services/e2e/load"
 )
@@ -28,121 +22,97 @@ const (
 	colCommitTime  = "_hoodie_commit_time"
 	colCommitSeq   = "_hoodie_commit_seqno"
 	colFileName    = "_hoodie_file_name"
-	rowsPerBatch   = 4096
+
 	clockAllowance = time.Minute
 	maxOffset      = 1<<32 - 2
 )
 
-// rowChecker compares the rows of base files with the events that they should be.
+// ownColumns are the columns that do not follow from the event.
+var ownColumns = []string{
+	colReceivedAt, colSource, colTenant, colKafkaPart, colKafkaOffset, colKafkaTime, colCommitTime, colCommitSeq, colFileName,
+}
+
+// rowChecker compares rows with the events that they should be.
 type rowChecker struct {
 	*checker
+	table     *Snapshot
 	want, got []byte
 	event     load.Event
 }
 
-// batch is a record batch with its columns by name.
-type batch struct {
-	file    BaseFile
-	columns map[string]arrow.Array
+// place is where rows were found.
+type place struct {
+	slice   *FileSlice
+	path    string // of the file, below the table
+	instant string // of the base file; of the block when the rows lie in a log
+	log     bool
 }
 
-func (r *rowChecker) file(ctx context.Context, base string, base0 BaseFile) error {
-	parquet, err := file.OpenParquetFile(filepath.Join(base, filepath.FromSlash(base0.Path)), false)
-	if err != nil {
-		return err
+// source returns what column _hoodie_file_name says in the place: the base file's name, or the file id of a log's group.
+func (p place) source() string {
+	if p.log {
+		return p.slice.FileID
 	}
-	defer parquet.Close()
-	reader, err := pqarrow.NewFileReader(parquet, pqarrow.ArrowReadProperties{BatchSize: rowsPerBatch}, memory.DefaultAllocator)
-	if err != nil {
-		return err
-	}
-	records, err := reader.GetRecordReader(ctx, nil, nil)
-	if err != nil {
-		return err
-	}
-	defer records.Release()
-	if err := knownColumns(records.Schema()); err != nil {
-		return err
-	}
-	rows := int64(0)
-	for records.Next() {
-		record := records.RecordBatch()
-		rows += record.NumRows()
-		b := batch{file: base0, columns: make(map[string]arrow.Array, record.NumCols())}
-		for i, field := range record.Schema().Fields() {
-			b.columns[field.Name] = record.Column(i)
-		}
-		if err := r.batch(&b, int(record.NumRows())); err != nil {
-			return err
-		}
-	}
-	if want := parquet.NumRows(); rows != want {
-		return fmt.Errorf("read %d rows (%w), its footer says %d", rows, records.Err(), want)
-	}
-	return nil
+	return p.path[strings.LastIndexByte(p.path, '/')+1:]
 }
 
 // knownColumns refuses a file with a column that nothing checks.
-func knownColumns(schema *arrow.Schema) error {
-	known := map[string]bool{
-		colReceivedAt: true, colSource: true, colTenant: true, colKafkaPart: true, colKafkaOffset: true, colKafkaTime: true,
-		colCommitTime: true, colCommitSeq: true, colFileName: true,
-	}
-	for _, c := range expected {
-		known[c.name] = true
-	}
-	for _, field := range schema.Fields() {
-		if !known[field.Name] {
-			return fmt.Errorf("column %s is not of the schema", field.Name)
+func knownColumns(names []string) error {
+	for _, name := range names {
+		if !slices.Contains(ownColumns, name) && !slices.ContainsFunc(expected, func(c column) bool { return c.name == name }) {
+			return fmt.Errorf("column %s is not of the schema", name)
 		}
 	}
 	return nil
 }
 
-func (r *rowChecker) batch(b *batch, rows int) error {
-	ids, ok := b.columns["event_id"].(*array.String)
+// row books row i of a batch and compares all of its columns. A row that does not win has a better version of its key elsewhere in the
+// slice: what it says is compared all the same, but it is not of the snapshot.
+func (r *rowChecker) row(b batch, i int, at place, wins bool) {
+	if wins {
+		r.result.Rows++
+	}
+	id, ok := load.ParseID(text(b, "event_id", i))
 	if !ok {
-		return fmt.Errorf("column event_id is missing or no text")
-	}
-	r.result.Rows += uint64(rows)
-	for i := range rows {
-		id, ok := load.ParseID(ids.Value(i))
-		if !ok {
+		if wins {
 			r.result.ForeignRows++
-			continue
 		}
-		if err := r.row(b, i, id); err != nil {
-			r.result.Corrupt++
-			r.problem("row of %s in %s: %v", id, b.file.Path, err)
-		}
+		return
 	}
-	return nil
+	run, state := r.checker.event(id)
+	switch {
+	case run == nil:
+		r.result.Phantom++
+		r.problem("row of %s in %s, which nobody sent", id, at.path)
+		return
+	case !at.log && !state.based.Add(id.N), wins && !state.rows.Add(id.N):
+		// Base files alone are what a read-optimised query shows; it may not see an event twice either.
+		r.result.Duplicate++
+		r.problem("row of %s in %s is not the first", id, at.path)
+		return
+	}
+	if err := r.compare(b, i, at, id, wins); err != nil {
+		r.result.Corrupt++
+		r.problem("row of %s in %s: %v", id, at.path, err)
+	}
 }
 
-// row books one row and compares all of its columns.
-func (r *rowChecker) row(b *batch, i int, id load.ID) error {
+// compare holds one row against the event that it should be.
+func (r *rowChecker) compare(b batch, i int, at place, id load.ID, wins bool) error {
 	run, state := r.checker.event(id)
-	if run == nil {
-		r.result.Phantom++
-		r.problem("row of %s, which nobody sent", id)
-		return nil
-	}
 	offset, err := number(b, colKafkaOffset, i)
 	if err != nil {
 		return err
 	}
-	if !state.rows.Add(id.N) {
-		r.result.Duplicate++
-		r.problem("row of %s in %s is not the first", id, b.file.Path)
-		return nil
-	}
 	if offset < 0 || offset > maxOffset {
 		return fmt.Errorf("offset %d in Kafka", offset)
 	}
-	if missing := int(id.N) + 1 - len(state.offsets); missing > 0 {
-		state.offsets = append(state.offsets, make([]uint32, missing)...)
+	if wins {
+		if missing := int(id.N) + 1 - len(state.offsets); missing > 0 {
+			state.offsets = append(state.offsets, make([]uint32, missing)...)
+		}
+		state.offsets[id.N] = uint32(offset) + 1
 	}
-	state.offsets[id.N] = uint32(offset) + 1
 	run.gen.Fill(&r.event, id.Source, id.N)
 	r.in.Masking.Apply(&r.event)
 	for _, column := range expected {
@@ -150,50 +120,69 @@ func (r *rowChecker) row(b *batch, i int, id load.ID) error {
 			return err
 		}
 	}
-	return r.placement(b, i, run)
+	if err := r.placement(b, i, at, offset); err != nil {
+		return err
+	}
+	return r.times(b, i, run)
 }
 
-func (r *rowChecker) cell(b *batch, i int, c column) error {
+func (r *rowChecker) cell(b batch, i int, c column) error {
 	r.want = c.put(r.want[:0], &r.event)
-	cells, ok := b.columns[c.name]
-	if !ok {
+	got, found, err := b.put(r.got[:0], c.name, i)
+	if err != nil {
+		return fmt.Errorf("column %s: %w", c.name, err)
+	}
+	if !found {
 		if len(r.want) == 1 && r.want[0] == kindNull {
 			return nil // a file older than the column
 		}
 		return fmt.Errorf("column %s is missing", c.name)
 	}
-	got, err := putCell(r.got[:0], cells, i)
-	if err != nil {
-		return fmt.Errorf("column %s: %w", c.name, err)
-	}
 	r.got = got
 	if !bytes.Equal(got, r.want) {
-		return fmt.Errorf("column %s is %s, want canonical %q", c.name, cells.ValueStr(i), r.want)
+		return fmt.Errorf("column %s is canonical %q, want %q", c.name, got, r.want)
 	}
 	return nil
 }
 
-// placement checks the columns that the pipeline fills and whether the row lies where its key belongs.
-func (r *rowChecker) placement(b *batch, i int, run *run) error {
-	if path := partitionPath(&r.event); path != b.file.Partition {
-		return fmt.Errorf("lies in partition %s, want %s", b.file.Partition, path)
+// placement checks whether the row lies where its key belongs, and what the pipeline says of where it came from.
+func (r *rowChecker) placement(b batch, i int, at place, offset int64) error {
+	if path := partitionPath(&r.event); path != at.slice.Partition {
+		return fmt.Errorf("lies in partition %s, want %s", at.slice.Partition, path)
 	}
-	if name := text(b, colFileName, i); !strings.HasSuffix(b.file.Path, "/"+name) {
-		return fmt.Errorf("column %s is %q", colFileName, name)
+	hash := bucketHash(r.event.SessionID)
+	if r.table.buckets > 0 {
+		if bucket := fmt.Sprintf("%08d-", hash%uint32(r.table.buckets)); !strings.HasPrefix(at.slice.FileID, bucket) {
+			return fmt.Errorf("lies in file group %s, want bucket %s", at.slice.FileID, bucket)
+		}
 	}
-	if commit := text(b, colCommitTime, i); commit == "" || commit > b.file.Instant || !strings.HasPrefix(text(b, colCommitSeq, i), commit) {
-		return fmt.Errorf("commit time %q and sequence number %q in a file of %s", commit, text(b, colCommitSeq, i), b.file.Instant)
+	if name := text(b, colFileName, i); name != at.source() {
+		return fmt.Errorf("column %s is %q, want %q", colFileName, name, at.source())
+	}
+	commit := text(b, colCommitTime, i)
+	if commit == "" || commit > at.instant || at.log && commit != at.instant || !strings.HasPrefix(text(b, colCommitSeq, i), commit) {
+		return fmt.Errorf("commit time %q and sequence number %q in a file of %s", commit, text(b, colCommitSeq, i), at.instant)
+	}
+	if source, tenant := text(b, colSource, i), text(b, colTenant, i); source == "" || tenant != r.in.Masking.Tenant {
+		return fmt.Errorf("source %q and tenant %q are not what the gateway says", source, tenant)
 	}
 	partition, err := number(b, colKafkaPart, i)
 	if err != nil {
 		return err
 	}
-	if r.in.Partitions > 0 && partition != int64(bucketHash(r.event.SessionID)%uint32(r.in.Partitions)) {
+	if r.in.Partitions > 0 && partition != int64(hash%uint32(r.in.Partitions)) {
 		return fmt.Errorf("comes from Kafka partition %d, where its session does not belong", partition)
 	}
-	if text(b, colSource, i) == "" || text(b, colTenant, i) != r.in.Masking.Tenant {
-		return fmt.Errorf("source %q and tenant %q are not what the gateway says", text(b, colSource, i), text(b, colTenant, i))
+	if taken, known := r.table.taken[commit]; known {
+		if o, ok := taken[int32(partition)]; !ok || offset < o.from || offset >= o.next {
+			return fmt.Errorf("has offset %d of partition %d, of which commit %s took %d up to %d", offset, partition, commit, o.from, o.next)
+		}
 	}
+	return nil
+}
+
+// times checks when the event was received.
+func (r *rowChecker) times(b batch, i int, run *run) error {
 	received, err := number(b, colReceivedAt, i)
 	if err != nil {
 		return err
@@ -212,27 +201,26 @@ func (r *rowChecker) placement(b *batch, i int, run *run) error {
 	return nil
 }
 
-// text returns a text cell, empty when it is missing or null.
-func text(b *batch, name string, i int) string {
-	a, ok := b.columns[name].(*array.String)
-	if !ok || a.IsNull(i) {
+// text returns a text cell, empty when it is missing, null or no text.
+func text(b batch, name string, i int) string {
+	var scratch [96]byte
+	cell, found, err := b.put(scratch[:0], name, i)
+	if err != nil || !found || cell[0] != kindText {
 		return ""
 	}
-	return a.Value(i)
+	_, n := binary.Uvarint(cell[1:])
+	return string(cell[1+n:])
 }
 
-func number(b *batch, name string, i int) (int64, error) {
-	cells, ok := b.columns[name]
-	if !ok || cells.IsNull(i) {
-		return 0, fmt.Errorf("column %s is missing or null", name)
+func number(b batch, name string, i int) (int64, error) {
+	var scratch [16]byte
+	cell, found, err := b.put(scratch[:0], name, i)
+	if err != nil {
+		return 0, fmt.Errorf("column %s: %w", name, err)
 	}
-	switch a := cells.(type) {
-	case *array.Int32:
-		return int64(a.Value(i)), nil
-	case *array.Int64:
-		return a.Value(i), nil
-	case *array.Timestamp:
-		return int64(a.Value(i)), nil
+	if !found || cell[0] != kindInt {
+		return 0, fmt.Errorf("column %s is missing, null or no number", name)
 	}
-	return 0, fmt.Errorf("column %s has type %s", name, cells.DataType())
+	v, _ := binary.Varint(cell[1:])
+	return v, nil
 }
