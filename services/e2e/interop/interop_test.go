@@ -77,6 +77,7 @@ func produceTable(ctx context.Context, t *testing.T, install string) (string, *l
 		Ledgers: []*load.Ledger{ledger}, Table: pipeline.Endpoints().Table, Partitions: partitions,
 		Masking:     model.Masking{KeyID: stack.MaskingKeyID, Key: []byte(stack.MaskingKey), Tenant: stack.Tenant},
 		DeadLetters: model.KafkaDeadLetters(backends.Kafka, stack.DeadLetterTopic),
+		Records:     model.KafkaRecords(backends.Kafka, stack.Topic),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -102,12 +103,12 @@ func startPeers(ctx context.Context, t *testing.T, install, dir string) (stack.B
 		t.Fatal(errors.Join(err, registry.Stop(), kafka.Stop()))
 	}
 	return stack.Backends{
-		Kafka: kafka.Addrs(), Registry: registry.URL(), S3: stack.S3{
-			Endpoint: store.Endpoint(), Bucket: stack.Bucket, AccessKey: peers.AccessKey, SecretKey: peers.SecretKey, Folder: store.Folder(),
-		},
-	}, func() {
-		if err := errors.Join(store.Stop(), registry.Stop(), kafka.Stop()); err != nil {
-			t.Error(err)
+			Kafka: kafka.Addrs(), Registry: registry.URL(), S3: stack.S3{
+				Endpoint: store.Endpoint(), Bucket: stack.Bucket, AccessKey: peers.AccessKey, SecretKey: peers.SecretKey, Folder: store.Folder(),
+			},
+		}, func() {
+			if err := errors.Join(store.Stop(), registry.Stop(), kafka.Stop()); err != nil {
+				t.Error(err)
+			}
 		}
-	}
 }

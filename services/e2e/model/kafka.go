@@ -14,51 +14,63 @@ const causeHeader = "playhead.cause"
 // KafkaDeadLetters returns Inputs.DeadLetters for a topic of a Kafka cluster.
 func KafkaDeadLetters(brokers []string, topic string) func(context.Context, func(DeadLetter)) error {
 	return func(ctx context.Context, yield func(DeadLetter)) error {
-		starts, err := offsets(ctx, brokers, topic, (*kadm.Client).ListStartOffsets)
-		if err != nil {
-			return err
+		return readTopic(ctx, brokers, topic, func(record *kgo.Record) { yield(deadLetter(record)) })
+	}
+}
+
+// KafkaRecords returns Inputs.Records for a topic of a Kafka cluster.
+func KafkaRecords(brokers []string, topic string) func(context.Context, func(value []byte, offset int64)) error {
+	return func(ctx context.Context, yield func([]byte, int64)) error {
+		return readTopic(ctx, brokers, topic, func(record *kgo.Record) { yield(record.Value, record.Offset) })
+	}
+}
+
+// readTopic calls yield with each record of a topic, from its beginning to where it ended at the call; in order within a partition.
+func readTopic(ctx context.Context, brokers []string, topic string, yield func(*kgo.Record)) error {
+	starts, err := offsets(ctx, brokers, topic, (*kadm.Client).ListStartOffsets)
+	if err != nil {
+		return err
+	}
+	ends, err := EndOffsets(ctx, brokers, topic)
+	if err != nil {
+		return err
+	}
+	left, start := make(map[int32]int64), make(map[int32]kgo.Offset)
+	for partition, end := range ends {
+		if end > starts[partition] {
+			left[partition], start[partition] = end, kgo.NewOffset().AtStart()
 		}
-		ends, err := EndOffsets(ctx, brokers, topic)
-		if err != nil {
-			return err
-		}
-		left, start := make(map[int32]int64), make(map[int32]kgo.Offset)
-		for partition, end := range ends {
-			if end > starts[partition] {
-				left[partition], start[partition] = end, kgo.NewOffset().AtStart()
-			}
-		}
-		if len(left) == 0 {
-			return nil
-		}
-		client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: start}))
-		if err != nil {
-			return fmt.Errorf("consume topic %s: %w", topic, err)
-		}
-		defer client.Close()
-		for len(left) > 0 {
-			fetches := client.PollFetches(ctx)
-			if err := fetches.Err0(); err != nil {
-				return fmt.Errorf("consume topic %s: %w", topic, err)
-			}
-			fetches.EachError(func(_ string, partition int32, e error) {
-				err = fmt.Errorf("consume partition %d of %s: %w", partition, topic, e)
-			})
-			if err != nil {
-				return err
-			}
-			fetches.EachRecord(func(record *kgo.Record) {
-				if record.Offset >= ends[record.Partition] {
-					return
-				}
-				yield(deadLetter(record))
-				if record.Offset+1 >= left[record.Partition] {
-					delete(left, record.Partition)
-				}
-			})
-		}
+	}
+	if len(left) == 0 {
 		return nil
 	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: start}))
+	if err != nil {
+		return fmt.Errorf("consume topic %s: %w", topic, err)
+	}
+	defer client.Close()
+	for len(left) > 0 {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err0(); err != nil {
+			return fmt.Errorf("consume topic %s: %w", topic, err)
+		}
+		fetches.EachError(func(_ string, partition int32, e error) {
+			err = fmt.Errorf("consume partition %d of %s: %w", partition, topic, e)
+		})
+		if err != nil {
+			return err
+		}
+		fetches.EachRecord(func(record *kgo.Record) {
+			if record.Offset >= ends[record.Partition] {
+				return
+			}
+			yield(record)
+			if record.Offset+1 >= left[record.Partition] {
+				delete(left, record.Partition)
+			}
+		})
+	}
+	return nil
 }
 
 func deadLetter(record *kgo.Record) DeadLetter {

@@ -72,6 +72,9 @@ func (r *rowChecker) row(b batch, i int, at place, wins bool) {
 	if wins {
 		r.result.Rows++
 	}
+	if !at.log {
+		r.result.BaseRows++
+	}
 	id, ok := load.ParseID(text(b, "event_id", i))
 	if !ok {
 		if wins {

@@ -8,10 +8,14 @@ import (
 	"github.com/playhead-pipeline/playhead/services/e2e/stack/inprocess"
 )
 
-// kinds are the ways to run the services; scenarios that only stop and start them run on both.
+// kinds are the ways to run the services, on tables of either type; scenarios that only stop and start them run on both.
 var kinds = map[string]func(*world) stack.Stack{
-	"in process": func(w *world) stack.Stack { return w.inProcess(w.options()) },
-	"processes":  func(w *world) stack.Stack { return w.processes(w.options()) },
+	"in process": func(w *world) stack.Stack {
+		options := w.options()
+		options.TableType = stack.CopyOnWrite
+		return w.inProcess(options)
+	},
+	"processes": func(w *world) stack.Stack { return w.processes(w.served()) },
 }
 
 // Good, late, doubled and broken events of both encodings and both schema versions all end where they belong.
@@ -26,6 +30,28 @@ func TestEveryEventOnce(t *testing.T) {
 			result := w.verdict(s)
 			w.mustHold(result)
 			if result.DLQ == 0 || result.DuplicatesSent == 0 || result.Commits < 2 || result.UnackedPresent+result.UnackedAbsent > 0 {
+				t.Errorf("the run did not exercise what it should: %+v", result)
+			}
+		})
+	}
+}
+
+// Merge-on-read tables, in either format of log blocks, hold every event once while compaction, clean and archive run all the time; so do
+// the base files alone, as far as they go.
+func TestEveryEventOnceWhileTablesAreServed(t *testing.T) {
+	for _, format := range []string{"avro", "parquet"} {
+		t.Run(format, func(t *testing.T) {
+			w := newWorld(t)
+			options := w.served()
+			options.LogFormat = format
+			s := w.processes(options)
+			l := w.send(s, 2000, func(p *load.Params) { p.Bad, p.Duplicate, p.Late = 300, 500, 300 })
+			l.until(10_000)
+			w.awaitAction(s, "archive")
+			l.finish()
+			result := w.verdict(s)
+			w.mustHold(result)
+			if result.DLQ == 0 || result.DuplicatesSent == 0 || result.Commits < 2 || result.BaseRows == 0 {
 				t.Errorf("the run did not exercise what it should: %+v", result)
 			}
 		})

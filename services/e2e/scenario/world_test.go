@@ -126,6 +126,38 @@ func (w *world) options() stack.Options {
 	return stack.Options{Dir: filepath.Join(w.dir, "services"), Backends: w.backends, CommitInterval: time.Second}
 }
 
+// served are options with table services that run all the time.
+func (w *world) served() stack.Options {
+	options := w.options()
+	options.CommitInterval, options.ServiceInterval = 300*time.Millisecond, time.Second
+	return options
+}
+
+// awaitAction waits until a file of an action is on the table's timeline, "clean" or "compaction.requested"; "archive" is the archive.
+func (w *world) awaitAction(s stack.Stack, action string) {
+	w.t.Helper()
+	pattern := filepath.Join(s.Endpoints().Table, ".hoodie", "*."+action)
+	if action == "archive" {
+		pattern = filepath.Join(s.Endpoints().Table, ".hoodie", "archived", ".commits_.archive.*")
+	}
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if len(found) > 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-w.ctx.Done():
+			w.t.Fatalf("no %s", action)
+		}
+	}
+}
+
 func (w *world) processes(options stack.Options) *stack.Processes {
 	w.t.Helper()
 	s, err := stack.StartProcesses(w.ctx, options, binaries(w.ctx, w.t))

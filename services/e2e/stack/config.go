@@ -64,11 +64,26 @@ lake:
   store: s3
   s3: {endpoint: %q, region: %s, bucket: %s, path_style: true, access_key_file: %q, secret_key_file: %q}
 tables:
-  - {topic: %s, database: %s, name: %s, buckets: %d}
+  - {topic: %s, database: %s, name: %s, buckets: %d, type: %s, log_format: %s}
 commit_interval: %s
-`, address(p.admin[LakeWriter]), address(p.debug[LakeWriter]), o.LogLevel, quoted(o.Backends.Kafka), o.Backends.Registry,
+%s`, address(p.admin[LakeWriter]), address(p.debug[LakeWriter]), o.LogLevel, quoted(o.Backends.Kafka), o.Backends.Registry,
 		filepath.Join(o.Dir, "lake-writer-schemas"), s3.Endpoint, region, s3.Bucket, filepath.Join(o.Dir, "s3-access-key"),
-		filepath.Join(o.Dir, "s3-secret-key"), Topic, database, tableName, o.Buckets, o.CommitInterval)
+		filepath.Join(o.Dir, "s3-secret-key"), Topic, database, tableName, o.Buckets, o.TableType, o.LogFormat, o.CommitInterval,
+		o.tableServices())
+}
+
+// tableServices makes the table services run every ServiceInterval. They keep little: a few commits in the active timeline, and file slices
+// for readers of the last few.
+func (o Options) tableServices() string {
+	if o.ServiceInterval == 0 {
+		return ""
+	}
+	return fmt.Sprintf(`table_services:
+  compaction: {interval: %[1]s, commits: 3, step_bytes: 1MiB}
+  clean: {interval: %[1]s, retain_hours: 0, retain_commits: 4}
+  archive: {interval: %[1]s, keep_min: 8, keep_max: 12}
+  share: 1
+`, o.ServiceInterval)
 }
 
 func quoted(items []string) string {

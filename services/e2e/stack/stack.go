@@ -30,6 +30,12 @@ const (
 	tableName       = "playback_events"
 )
 
+// Types of tables.
+const (
+	CopyOnWrite = "COPY_ON_WRITE"
+	MergeOnRead = "MERGE_ON_READ"
+)
+
 // MaskingKey is the key of the pseudonyms of every Stack: checkers recompute them.
 const MaskingKey = "playhead test masking key, 32 bytes or more"
 
@@ -83,6 +89,11 @@ type Options struct {
 	Replication int
 	// CommitInterval of the lake-writer; default 2 s.
 	CommitInterval time.Duration
+	// TableType is COPY_ON_WRITE or MERGE_ON_READ, LogFormat avro, parquet or auto; default MERGE_ON_READ and auto.
+	TableType, LogFormat string
+	// ServiceInterval makes compaction, clean and archive run so often and keep little; 0 leaves them to the lake-writer's defaults, at
+	// which a short run sees none of them.
+	ServiceInterval time.Duration
 	// Through, when set, is given the router's address and returns what the gateway dials instead: a proxy that a test put between them.
 	Through func(router string) (string, error)
 	// LogLevel of the services; default "info".
@@ -101,8 +112,13 @@ func (o *Options) setDefaults() {
 	if o.CommitInterval == 0 {
 		o.CommitInterval = 2 * time.Second
 	}
-	if o.LogLevel == "" {
-		o.LogLevel = "info"
+	for _, d := range []struct {
+		v     *string
+		value string
+	}{{&o.LogLevel, "info"}, {&o.TableType, MergeOnRead}, {&o.LogFormat, "auto"}} {
+		if *d.v == "" {
+			*d.v = d.value
+		}
 	}
 }
 

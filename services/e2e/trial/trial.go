@@ -176,7 +176,7 @@ func Judge(ctx context.Context, e stack.Endpoints, ledgers string) (*model.Resul
 	return model.Check(ctx, model.Inputs{
 		Ledgers: all, Table: e.Table, Partitions: int32(len(ends)),
 		Masking:     model.Masking{KeyID: stack.MaskingKeyID, Key: []byte(stack.MaskingKey), Tenant: stack.Tenant},
-		DeadLetters: model.KafkaDeadLetters(brokers, stack.DeadLetterTopic),
+		DeadLetters: model.KafkaDeadLetters(brokers, stack.DeadLetterTopic), Records: model.KafkaRecords(brokers, stack.Topic),
 	})
 }
 

@@ -125,7 +125,7 @@ func (s *settings) verify(ctx context.Context) (*model.Result, int, error) {
 	result, err := model.Check(ctx, model.Inputs{
 		Ledgers: ledgers, Table: s.table, Partitions: int32(len(ends)),
 		Masking:     model.Masking{KeyID: s.keyID, Key: key, Tenant: s.tenant},
-		DeadLetters: model.KafkaDeadLetters(brokers, s.deadLetters),
+		DeadLetters: model.KafkaDeadLetters(brokers, s.deadLetters), Records: model.KafkaRecords(brokers, s.topic),
 	})
 	return result, len(ledgers), err
 }
