@@ -73,7 +73,13 @@ func (s *scene) check(t *testing.T) *Result {
 
 func (s *scene) verdict(t *testing.T) *Result {
 	t.Helper()
-	result, err := Check(t.Context(), Inputs{
+	return s.verdictWith(t, func(*Inputs) {})
+}
+
+// verdictWith makes the verdict from inputs that change has had a look at.
+func (s *scene) verdictWith(t *testing.T, change func(*Inputs)) *Result {
+	t.Helper()
+	in := Inputs{
 		Ledgers: []*load.Ledger{s.ledger}, Table: s.table.base, Partitions: partitions, Masking: s.masking,
 		DeadLetters: func(_ context.Context, yield func(DeadLetter)) error {
 			for _, letter := range s.letters {
@@ -81,7 +87,9 @@ func (s *scene) verdict(t *testing.T) *Result {
 			}
 			return nil
 		},
-	})
+	}
+	change(&in)
+	result, err := Check(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
 	}
