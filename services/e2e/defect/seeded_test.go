@@ -113,7 +113,9 @@ func (c *tally) settle(ctx context.Context) error {
 // eachDataFile picks every n-th data file.
 func eachDataFile(n int64) func(path string) bool {
 	var files atomic.Int64
-	return func(path string) bool { return strings.HasSuffix(path, ".parquet") && files.Add(1)%n == 0 }
+	return func(path string) bool {
+		return (strings.HasSuffix(path, ".parquet") || strings.Contains(path, ".log.")) && files.Add(1)%n == 0
+	}
 }
 
 // isProbe tells objects with which a lake-writer tries the store when it starts.

@@ -126,9 +126,10 @@ func (w *world) options() stack.Options {
 	return stack.Options{Dir: filepath.Join(w.dir, "services"), Backends: w.backends, CommitInterval: time.Second}
 }
 
-// served are options with table services that run all the time.
+// served are options of a merge-on-read table whose services run all the time.
 func (w *world) served() stack.Options {
 	options := w.options()
+	options.TableType = stack.MergeOnRead
 	options.CommitInterval, options.ServiceInterval = 300*time.Millisecond, time.Second
 	return options
 }

@@ -64,12 +64,24 @@ lake:
   store: s3
   s3: {endpoint: %q, region: %s, bucket: %s, path_style: true, access_key_file: %q, secret_key_file: %q}
 tables:
-  - {topic: %s, database: %s, name: %s, buckets: %d, type: %s, log_format: %s}
+  - {topic: %s, database: %s, name: %s, buckets: %d%s}
 commit_interval: %s
 %s`, address(p.admin[LakeWriter]), address(p.debug[LakeWriter]), o.LogLevel, quoted(o.Backends.Kafka), o.Backends.Registry,
 		filepath.Join(o.Dir, "lake-writer-schemas"), s3.Endpoint, region, s3.Bucket, filepath.Join(o.Dir, "s3-access-key"),
-		filepath.Join(o.Dir, "s3-secret-key"), Topic, database, tableName, o.Buckets, o.TableType, o.LogFormat, o.CommitInterval,
+		filepath.Join(o.Dir, "s3-secret-key"), Topic, database, tableName, o.Buckets, o.tableType(), o.CommitInterval,
 		o.tableServices())
+}
+
+// tableType adds what the options say of the table's type to its configuration; the lake-writer has its own defaults.
+func (o Options) tableType() string {
+	text := ""
+	if o.TableType != "" {
+		text += ", type: " + o.TableType
+	}
+	if o.LogFormat != "" {
+		text += ", log_format: " + o.LogFormat
+	}
+	return text
 }
 
 // tableServices makes the table services run every ServiceInterval. They keep little: a few commits in the active timeline, and file slices

@@ -89,7 +89,7 @@ type Options struct {
 	Replication int
 	// CommitInterval of the lake-writer; default 2 s.
 	CommitInterval time.Duration
-	// TableType is COPY_ON_WRITE or MERGE_ON_READ, LogFormat avro, parquet or auto; default MERGE_ON_READ and auto.
+	// TableType is CopyOnWrite or MergeOnRead, LogFormat avro, parquet or auto; default what the lake-writer takes.
 	TableType, LogFormat string
 	// ServiceInterval makes compaction, clean and archive run so often and keep little; 0 leaves them to the lake-writer's defaults, at
 	// which a short run sees none of them.
@@ -112,13 +112,8 @@ func (o *Options) setDefaults() {
 	if o.CommitInterval == 0 {
 		o.CommitInterval = 2 * time.Second
 	}
-	for _, d := range []struct {
-		v     *string
-		value string
-	}{{&o.LogLevel, "info"}, {&o.TableType, MergeOnRead}, {&o.LogFormat, "auto"}} {
-		if *d.v == "" {
-			*d.v = d.value
-		}
+	if o.LogLevel == "" {
+		o.LogLevel = "info"
 	}
 }
 
