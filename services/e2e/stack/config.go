@@ -84,18 +84,18 @@ func (o Options) tableType() string {
 	return text
 }
 
-// tableServices makes the table services run every ServiceInterval. They keep little: a few commits in the active timeline, and file slices
-// for readers of the last few.
+// tableServices makes clean and archive run every ServiceInterval and compaction every fourth, since one that is due again as soon as it
+// ends leaves the others no turn. They keep little: a few commits in the active timeline, and file slices for readers of the last few.
 func (o Options) tableServices() string {
 	if o.ServiceInterval == 0 {
 		return ""
 	}
 	return fmt.Sprintf(`table_services:
-  compaction: {interval: %[1]s, commits: 3, step_bytes: 1MiB}
+  compaction: {interval: %[2]s, commits: 0}
   clean: {interval: %[1]s, retain_hours: 0, retain_commits: 4}
   archive: {interval: %[1]s, keep_min: 8, keep_max: 12}
   share: 1
-`, o.ServiceInterval)
+`, o.ServiceInterval, 4*o.ServiceInterval)
 }
 
 func quoted(items []string) string {

@@ -91,7 +91,7 @@ type Options struct {
 	CommitInterval time.Duration
 	// TableType is CopyOnWrite or MergeOnRead, LogFormat avro, parquet or auto; default what the lake-writer takes.
 	TableType, LogFormat string
-	// ServiceInterval makes compaction, clean and archive run so often and keep little; 0 leaves them to the lake-writer's defaults, at
+	// ServiceInterval makes clean and archive run so often, and compaction a quarter as often, and keep little; 0 leaves them to the lake-writer's defaults, at
 	// which a short run sees none of them.
 	ServiceInterval time.Duration
 	// Through, when set, is given the router's address and returns what the gateway dials instead: a proxy that a test put between them.
