@@ -87,7 +87,7 @@ type TableConfig struct {
 	Database     string              `yaml:"database" doc:"Database of the table."`
 	Name         string              `yaml:"name" doc:"Name of the table."`
 	Buckets      int                 `yaml:"buckets" doc:"Number of buckets of a new table; 0 means 12. It should divide the number of partitions of the topic. A table that exists keeps its own."`
-	Type         string              `yaml:"type" doc:"MERGE_ON_READ: commits append log files, which readers merge and compactions fold in. COPY_ON_WRITE: commits rewrite the base files that they touch. A table that exists keeps its own."`
+	Type         string              `yaml:"type" doc:"MERGE_ON_READ: commits append log files, which readers merge and compactions fold in. COPY_ON_WRITE: commits rewrite the base files that they touch. Default MERGE_ON_READ. A table that exists keeps its own."`
 	LogFormat    string              `yaml:"log_format" doc:"Blocks of log files: avro (least work), parquet (many times smaller), or auto: parquet from about 100 rows on."`
 	KafkaColumns *bool               `yaml:"kafka_columns" doc:"Adds the columns _hoodie_kafka_source_partition, _offset and _timestamp. Default true."`
 }
@@ -308,7 +308,7 @@ const defaultBuckets = 12
 func (c TableConfig) buckets() int { return cmp.Or(c.Buckets, defaultBuckets) }
 
 // defaultType is that of new tables.
-const defaultType = hudi.CopyOnWrite
+const defaultType = hudi.MergeOnRead
 
 func (c TableConfig) tableType() hudi.TableType { return cmp.Or(hudi.TableType(c.Type), defaultType) }
 

@@ -214,7 +214,7 @@ func (w *world) config() Config {
 	cfg.Kafka.Brokers = w.kafka.Addrs()
 	cfg.Registry.URL = w.registry.URL
 	cfg.Lake = LakeConfig{Store: storeDir, Dir: w.t.TempDir()}
-	cfg.Tables = []TableConfig{{Topic: testTopic, Database: "lake", Name: "events", Buckets: 2}}
+	cfg.Tables = []TableConfig{{Topic: testTopic, Database: "lake", Name: "events", Buckets: 2, Type: string(hudi.CopyOnWrite)}}
 	cfg.CommitInterval = configfile.Duration(100 * time.Millisecond)
 	cfg.DrainTimeout = configfile.Duration(5 * time.Second)
 	cfg.Takeover = configfile.Duration(300 * time.Millisecond)
