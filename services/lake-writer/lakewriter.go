@@ -18,6 +18,7 @@ import (
 
 	controlv1 "github.com/playhead-pipeline/playhead/proto/control/v1"
 	lakewriterv1 "github.com/playhead-pipeline/playhead/proto/lakewriter/v1"
+	tablev1 "github.com/playhead-pipeline/playhead/proto/table/v1"
 	"github.com/playhead-pipeline/playhead/services/internal/configfile"
 	"github.com/playhead-pipeline/playhead/services/internal/control"
 	"github.com/playhead-pipeline/playhead/services/internal/kafkaclient"
@@ -32,6 +33,7 @@ import (
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/consume"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/groupoffset"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/storemeter"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/tableadmin"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/tableservice"
 )
 
@@ -139,6 +141,11 @@ func (w *LakeWriter) listen(reg *prometheus.Registry) error {
 		Service: serviceName, Version: w.p.Version, Health: w.health, Level: w.p.Level, ConfigDigest: configfile.Digest(w.cfg), Drain: w.Drain, Started: time.Now(),
 	}))
 	lakewriterv1.RegisterLakeWriterAdminServiceServer(w.admin, admin.New(w))
+	tables := make(map[string]tableadmin.Table, len(w.tables))
+	for _, t := range w.tables {
+		tables[t.commit.Name()] = tableadmin.Table{Services: t.services, Open: t.commit.Open}
+	}
+	tablev1.RegisterTableServiceServer(w.admin, tableadmin.New(tables, w.p.Logger))
 	return nil
 }
 

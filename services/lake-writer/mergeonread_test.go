@@ -7,7 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	tablev1 "github.com/playhead-pipeline/playhead/proto/table/v1"
 	"github.com/playhead-pipeline/playhead/services/internal/configfile"
+	"github.com/playhead-pipeline/playhead/services/internal/rpcserver"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storagetest"
@@ -119,6 +125,64 @@ func TestPausedServiceRests(t *testing.T) {
 	}
 	if _, err := services.Do(t.Context(), tableservice.Clean, false); !errors.Is(err, tableservice.ErrIdle) {
 		t.Errorf("a service ran on a table that is not ours: %v", err)
+	}
+}
+
+// TestTableAPI: an operator lists, runs, pauses and resumes services, a repeated request runs once, and commits tell their offsets.
+func TestTableAPI(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	store := storage.NewMem()
+	cfg := w.mergeOnRead()
+	cfg.TableServices.Compaction.Commits = 0
+	in := w.start(cfg, store)
+	for round := range 3 {
+		w.send(0, fmt.Sprint("round", round), 2)
+		w.waitCommitted(store)
+	}
+	conn, err := rpcserver.NewClient(rpcserver.ClientConfig{Address: in.Addrs().Admin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	api := tablev1.NewTableServiceClient(conn)
+	run := func(id string, dry bool) *tablev1.RunServiceResponse {
+		t.Helper()
+		out, err := api.RunService(t.Context(), &tablev1.RunServiceRequest{Table: "lake.events", Service: tablev1.Service_SERVICE_COMPACTION, DryRun: dry, RequestId: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	plan := run("1", true)
+	done, again := run("2", false), run("2", false)
+	if plan.GetGroups() == 0 || plan.GetInstant() != "" || done.GetGroups() != plan.GetGroups() || done.GetInstant() == "" || !proto.Equal(done, again) {
+		t.Errorf("planned %v, done %v, again %v", plan, done, again)
+	}
+	if n := w.actions(store)[timeline.Commit]; int64(n) != done.GetPieces() {
+		t.Errorf("%d compactions, the answer tells of %d", n, done.GetPieces())
+	}
+	if _, err := api.PauseService(t.Context(), &tablev1.PauseServiceRequest{Table: "lake.events", Service: tablev1.Service_SERVICE_CLEAN, Reason: "a look"}); err != nil {
+		t.Error(err)
+	}
+	listed, err := api.ListServices(t.Context(), &tablev1.ListServicesRequest{Table: "lake.events"})
+	if err != nil || len(listed.GetServices()) != 3 || listed.GetServices()[0].GetPaused() || !listed.GetServices()[1].GetPaused() || listed.GetServices()[0].GetLastAtMicros() == 0 {
+		t.Errorf("services %v, %v", listed, err)
+	}
+	if _, err := api.ResumeService(t.Context(), &tablev1.ResumeServiceRequest{Table: "lake.events", Service: tablev1.Service_SERVICE_CLEAN}); err != nil {
+		t.Error(err)
+	}
+	commits, err := api.ListCommits(t.Context(), &tablev1.ListCommitsRequest{Table: "lake.events", Limit: 2})
+	if err != nil || len(commits.GetCommits()) != 2 || len(commits.GetCommits()[0].GetOffsets()) != partitions || commits.GetCommits()[0].GetOffsets()[0].GetNext() != 6 ||
+		commits.GetCommits()[0].GetOperation() != "COMPACT" && commits.GetCommits()[0].GetOperation() != "COMPACTION" {
+		t.Errorf("commits %v, %v", commits, err)
+	}
+	for _, r := range []*tablev1.RunServiceRequest{
+		{Table: "lake.other", Service: tablev1.Service_SERVICE_CLEAN, RequestId: "3"}, {Table: "lake.events", RequestId: "3"}, {Table: "lake.events", Service: tablev1.Service_SERVICE_CLEAN},
+	} {
+		if _, err := api.RunService(t.Context(), r); status.Code(err) != codes.NotFound && status.Code(err) != codes.InvalidArgument {
+			t.Errorf("%v: %v", r, err)
+		}
 	}
 }
 

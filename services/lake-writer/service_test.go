@@ -9,11 +9,13 @@ import (
 	"time"
 
 	controlv1 "github.com/playhead-pipeline/playhead/proto/control/v1"
+	ingestv1 "github.com/playhead-pipeline/playhead/proto/ingest/v1"
 	lakewriterv1 "github.com/playhead-pipeline/playhead/proto/lakewriter/v1"
 	"github.com/playhead-pipeline/playhead/services/internal/configfile"
 	"github.com/playhead-pipeline/playhead/services/internal/rpcserver"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storagetest"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/convert"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/deadletter"
 )
 
@@ -199,6 +201,19 @@ func TestForeignBytesHalt(t *testing.T) {
 	w.waitCommitted(store, 1)
 	w.eventually("the events before it are committed", func() bool { return w.head(store)[1] == 3 })
 	w.wantOnce(store)
+}
+
+// TestCausesAreTheContracts: the names in dead letters are those of the published enum.
+func TestCausesAreTheContracts(t *testing.T) {
+	t.Parallel()
+	for _, cause := range []string{
+		convert.CauseMalformedFrame, convert.CauseMalformedAvro, convert.CauseTrailingBytes, convert.CauseTypeMismatch, convert.CauseMissingField,
+		convert.CauseTooLarge, convert.CauseTooDeep, convert.CauseInvalidUTF8, convert.CauseInvalidKey, convert.CauseInvalidTime, convert.CauseIncompatibleSchema,
+	} {
+		if _, ok := ingestv1.Cause_value["CAUSE_"+cause]; !ok {
+			t.Errorf("the contract has no cause %s", cause)
+		}
+	}
 }
 
 func withoutDeadLetters(cfg Config) Config {

@@ -29,9 +29,10 @@ import (
 )
 
 // sarama counts fetches per topic in go-metrics' default registry, whatever its configuration says; the
-// one goroutine of that registry lives as long as the process.
+// one goroutine of that registry lives as long as the process. The breaker of its producers, once open, sleeps for ten seconds, closed or not.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"),
+		goleak.IgnoreAnyFunction("github.com/eapache/go-resiliency/breaker.(*Breaker).timer"))
 }
 
 const (

@@ -282,7 +282,7 @@ func (t *Table) standby(ctx context.Context) {
 
 // look returns what identifies HEAD, and whether Kafka is ahead of it.
 func (t *Table) look(ctx context.Context) (mark string, behind bool, err error) {
-	table, err := hudi.Open(ctx, t.p.Store)
+	table, err := t.Open(ctx)
 	if err != nil {
 		return "", false, err
 	}
@@ -320,6 +320,9 @@ func (t *Table) Relieve() {
 		s.relieve()
 	}
 }
+
+// Open opens the table for reading; hudi.ErrNotFound before it was created.
+func (t *Table) Open(ctx context.Context) (*hudi.Table, error) { return hudi.Open(ctx, t.p.Store) }
 
 // Name returns database.table.
 func (t *Table) Name() string { return t.label }

@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	ingestv1 "github.com/playhead-pipeline/playhead/proto/ingest/v1"
 	"github.com/playhead-pipeline/playhead/schemas/annotation"
 	"github.com/playhead-pipeline/playhead/services/internal/avroscan"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi"
@@ -196,7 +195,7 @@ func haltf(format string, args ...any) error {
 // frame takes off the Confluent frame and finds the schema.
 func (c *Converter) frame(ctx context.Context, r record.Record) (*version, []byte, error) {
 	if len(r.Value) < frameBytes || r.Value[0] != frameMagic {
-		return nil, nil, refuse(ingestv1.Cause_CAUSE_MALFORMED_FRAME, "", "the value has no schema id in front (Confluent wire format)")
+		return nil, nil, refuse(CauseMalformedFrame, "", "the value has no schema id in front (Confluent wire format)")
 	}
 	id := int(binary.BigEndian.Uint32(r.Value[1:frameBytes]))
 	v := (*c.versions.Load())[id]
@@ -229,7 +228,7 @@ func (c *Converter) learn(ctx context.Context, id int) (*version, error) {
 		err = c.widen(want)
 	}
 	if err != nil {
-		v = &version{refusal: refuse(ingestv1.Cause_CAUSE_INCOMPATIBLE_SCHEMA, "", "schema %d does not fit the table: %v", id, err)}
+		v = &version{refusal: refuse(CauseIncompatibleSchema, "", "schema %d does not fit the table: %v", id, err)}
 	} else {
 		v.writer = len(c.mu.writers)
 		c.mu.writers = append(c.mu.writers, writer)
@@ -310,7 +309,7 @@ var (
 
 func hourOf(micros int64) (hour, error) {
 	if micros < minTime || micros >= maxTime {
-		return hour{}, refuse(ingestv1.Cause_CAUSE_INVALID_TIME, "", "the event time %d is outside the years 1 to 9999", micros)
+		return hour{}, refuse(CauseInvalidTime, "", "the event time %d is outside the years 1 to 9999", micros)
 	}
 	t := time.UnixMicro(micros).UTC()
 	date, clock := t.Format("2006-01-02"), t.Format("15")
@@ -409,7 +408,7 @@ func (c *Converter) add(b *batch, v *version, body []byte, r record.Record) erro
 // hour reads the event's time and returns the index of its hour in b.hours.
 func (c *Converter) hour(b *batch, body []byte, at int, kafkaMillis int64) (int, error) {
 	if at < 0 {
-		return 0, refuse(ingestv1.Cause_CAUSE_MISSING_FIELD, "", "the event time is null")
+		return 0, refuse(CauseMissingField, "", "the event time is null")
 	}
 	micros, _ := avroscan.ReadLong(body, at)
 	if err := c.p.Clamp.check(micros, kafkaMillis); err != nil {
@@ -447,15 +446,15 @@ func (b *batch) hour(micros int64) (int, error) {
 // comma or a control character in one would make them find the wrong bucket.
 func keyText(body []byte, at int, field string) ([]byte, error) {
 	if at < 0 {
-		return nil, refuse(ingestv1.Cause_CAUSE_MISSING_FIELD, field, "is part of the record key and null")
+		return nil, refuse(CauseMissingField, field, "is part of the record key and null")
 	}
 	text, _ := avroscan.ReadString(body, at)
 	if len(text) == 0 || len(text) > maxKeyLength*4 {
-		return nil, refuse(ingestv1.Cause_CAUSE_INVALID_KEY, field, "is part of the record key and has %d bytes", len(text))
+		return nil, refuse(CauseInvalidKey, field, "is part of the record key and has %d bytes", len(text))
 	}
 	for _, c := range text {
 		if c == ',' || c < 0x20 || c == 0x7f {
-			return nil, refuse(ingestv1.Cause_CAUSE_INVALID_KEY, field, "is part of the record key and holds a comma or a control character")
+			return nil, refuse(CauseInvalidKey, field, "is part of the record key and holds a comma or a control character")
 		}
 	}
 	return text, nil

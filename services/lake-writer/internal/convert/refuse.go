@@ -7,15 +7,28 @@ import (
 	"strconv"
 	"time"
 
-	ingestv1 "github.com/playhead-pipeline/playhead/proto/ingest/v1"
 	"github.com/playhead-pipeline/playhead/services/internal/avroscan"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/internal/record"
 )
 
+// Causes of refusals: the names of enum Cause of proto playhead.ingest.v1, without the prefix.
+const (
+	CauseMalformedFrame     = "MALFORMED_FRAME"
+	CauseMalformedAvro      = "MALFORMED_AVRO"
+	CauseTrailingBytes      = "TRAILING_BYTES"
+	CauseTypeMismatch       = "TYPE_MISMATCH"
+	CauseMissingField       = "MISSING_FIELD"
+	CauseTooLarge           = "TOO_LARGE"
+	CauseTooDeep            = "TOO_DEEP"
+	CauseInvalidUTF8        = "INVALID_UTF8"
+	CauseInvalidKey         = "INVALID_KEY"
+	CauseInvalidTime        = "INVALID_TIME"
+	CauseIncompatibleSchema = "INCOMPATIBLE_SCHEMA"
+)
+
 // Refusal says why an event can never become a row. Its text does not quote the event.
 type Refusal struct {
-	Cause        ingestv1.Cause
-	Path, Detail string
+	Cause, Path, Detail string
 }
 
 // Error names the field and what is wrong with it.
@@ -26,7 +39,7 @@ func (r *Refusal) Error() string {
 	return "field " + r.Path + " " + r.Detail
 }
 
-func refuse(cause ingestv1.Cause, path, format string, args ...any) error {
+func refuse(cause, path, format string, args ...any) error {
 	return &Refusal{Cause: cause, Path: path, Detail: fmt.Sprintf(format, args...)}
 }
 
@@ -34,21 +47,21 @@ func refuse(cause ingestv1.Cause, path, format string, args ...any) error {
 func refuseBody(err error) error {
 	e, ok := errors.AsType[*avroscan.Error](err)
 	if !ok {
-		return refuse(ingestv1.Cause_CAUSE_MALFORMED_AVRO, "", "%v", err)
+		return refuse(CauseMalformedAvro, "", "%v", err)
 	}
-	cause := ingestv1.Cause_CAUSE_MALFORMED_AVRO
+	cause := CauseMalformedAvro
 	switch e.Cause {
 	case avroscan.Malformed:
 	case avroscan.OutOfRange:
-		cause = ingestv1.Cause_CAUSE_TYPE_MISMATCH
+		cause = CauseTypeMismatch
 	case avroscan.Trailing:
-		cause = ingestv1.Cause_CAUSE_TRAILING_BYTES
+		cause = CauseTrailingBytes
 	case avroscan.TooLarge:
-		cause = ingestv1.Cause_CAUSE_TOO_LARGE
+		cause = CauseTooLarge
 	case avroscan.TooDeep:
-		cause = ingestv1.Cause_CAUSE_TOO_DEEP
+		cause = CauseTooDeep
 	case avroscan.InvalidUTF8:
-		cause = ingestv1.Cause_CAUSE_INVALID_UTF8
+		cause = CauseInvalidUTF8
 	}
 	return refuse(cause, e.Path, "is wrong: %s at byte %d of the body", e.Cause, e.Offset)
 }
@@ -57,7 +70,7 @@ func refuseBody(err error) error {
 func (b *batch) refused(chunk record.Chunk, r record.Record, why *Refusal) record.Refused {
 	out := record.Refused{
 		Topic: chunk.Topic, Partition: chunk.Partition, Offset: r.Offset, Timestamp: r.Timestamp, Value: append([]byte(nil), r.Value...),
-		EventID: b.eventID, Cause: why.Cause.String()[len("CAUSE_"):], Path: why.Path, Detail: why.Detail,
+		EventID: b.eventID, Cause: why.Cause, Path: why.Path, Detail: why.Detail,
 	}
 	if len(r.Value) >= frameBytes && r.Value[0] == frameMagic {
 		out.Schema = int(binary.BigEndian.Uint32(r.Value[1:frameBytes]))
@@ -80,9 +93,9 @@ func (c Clamp) check(micros, kafkaMillis int64) error {
 	behind := time.Duration(kafkaMillis-micros/1000) * time.Millisecond
 	switch {
 	case c.Past > 0 && kafkaMillis-micros/1000 > c.Past.Milliseconds():
-		return refuse(ingestv1.Cause_CAUSE_INVALID_TIME, "", "the event time is %v before the record's, more than %v", behind, c.Past)
+		return refuse(CauseInvalidTime, "", "the event time is %v before the record's, more than %v", behind, c.Past)
 	case c.Future > 0 && micros/1000-kafkaMillis > c.Future.Milliseconds():
-		return refuse(ingestv1.Cause_CAUSE_INVALID_TIME, "", "the event time is %v after the record's, more than %v", -behind, c.Future)
+		return refuse(CauseInvalidTime, "", "the event time is %v after the record's, more than %v", -behind, c.Future)
 	default:
 		return nil
 	}

@@ -223,31 +223,32 @@ func (r *Runner) next() *request {
 	return q
 }
 
-// due returns the first service that should begin now, or when the next one should.
+// due returns the service that should have begun first, or when the next one should. A compaction that is due again at once does not
+// keep the others from their turn.
 func (r *Runner) due(now time.Time, table hudi.TableType) (Kind, time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	at := now.Add(time.Hour)
+	first, at := Kind(""), now.Add(time.Hour)
 	for _, k := range Kinds() {
 		s := r.mu.services[k]
 		if s.status.Paused || k == Compaction && table != hudi.MergeOnRead {
 			continue
 		}
 		due := s.status.Due
-		if k == Compaction && r.pressed() {
+		if k == Compaction && r.pressed() && due.After(now) {
 			due = now
 		}
 		if due.Before(s.retryAt) {
 			due = s.retryAt
 		}
-		if !due.After(now) {
-			return k, now
-		}
 		if due.Before(at) {
-			at = due
+			first, at = k, due
 		}
 	}
-	return "", at
+	if at.After(now) {
+		return "", at
+	}
+	return first, now
 }
 
 // run runs a service once and keeps the books.

@@ -171,6 +171,25 @@ func TestCommitsMakeCompactionDue(t *testing.T) {
 	})
 }
 
+// TestCompactionLeavesOthersTheirTurn: commits that make a compaction due all the time do not keep clean and archive waiting.
+func TestCompactionLeavesOthersTheirTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := hourly
+		p.Compaction.Commits = 1
+		b := start(t, p, hudi.MergeOnRead)
+		for range 2 * 3600 {
+			b.table.set(func() { b.table.logs["hour=1"] = 1 })
+			b.Committed(1)
+			time.Sleep(time.Second)
+		}
+		if ran := b.table.ran(); !slices.Contains(ran, "clean") || !slices.Contains(ran, "archive") {
+			t.Errorf("no clean or no archive among %d runs in two hours", len(ran))
+		}
+		_ = b.stop()
+	})
+}
+
 func TestCopyOnWriteIsNeverCompacted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
