@@ -20,7 +20,7 @@ func TestAppendOnlyEveryCallFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			fault.Ops = opsOf(name)
-			failEveryCall(t, protoAppendConfig(), fault)
+			failEveryCall(t, protoAppendConfig(), fault, stride(1), sweepStore)
 		})
 	}
 }

@@ -186,6 +186,7 @@ func sweepService(t *testing.T, base storage.Store, readable []timeline.Instant,
 					if err != nil || fault.N < 3 {
 						t.Fatalf("after %d calls: %v", fault.N, err)
 					}
+					t.Logf("%d faults", fault.N)
 					return
 				}
 				same(t, mem)

@@ -79,7 +79,7 @@ func TestRollBackExpired(t *testing.T) {
 func sweepExpired(t *testing.T, cfg TableConfig, direct bool, fault storagetest.Fault) (fired bool) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		mem := storage.NewMem()
+		mem := sweepStore(t)
 		w := mustAcquireShared(t, mem, cfg)
 		commitOf(t, w, request(cfg, 0, 4))
 		last := commitOf(t, w, request(cfg, 4, 8))

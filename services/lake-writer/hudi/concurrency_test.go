@@ -519,6 +519,7 @@ func TestSharedSweep(t *testing.T) {
 						t.Fatalf("at call %d", fault.N)
 					}
 				}
+				t.Logf("%d faults", fault.N/stride(3))
 			})
 		}
 	}
@@ -528,7 +529,7 @@ func TestSharedSweep(t *testing.T) {
 func sweepShared(t *testing.T, cfg TableConfig, fault storagetest.Fault) (fired bool) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		mem := storage.NewMem()
+		mem := sweepStore(t)
 		store := storagetest.FailNth(mem, fault)
 		drive := func(store storage.Store, owner string, goal int64) error {
 			w, err := acquireShared(t.Context(), store, cfg, owner)

@@ -227,7 +227,7 @@ func TestKeepMetadataTableSweep(t *testing.T) {
 			fault := faults[name]
 			fault.Ops = opsOf(name)
 			for fault.N = 0; ; fault.N += stride(1) {
-				mem := storage.NewMem()
+				mem := sweepStore(t)
 				store := storagetest.FailNth(mem, fault)
 				err := driveOn(t.Context(), store, "a", keepOptions(), cfg)
 				checkListing(t, mem, fmt.Sprintf("call %d failed", fault.N))
@@ -235,6 +235,7 @@ func TestKeepMetadataTableSweep(t *testing.T) {
 					if err != nil || fault.N < 20 {
 						t.Fatalf("after %d calls: %v", fault.N, err)
 					}
+					t.Logf("%d faults", fault.N/stride(1))
 					return
 				}
 				if err := driveOn(t.Context(), mem, "b", keepOptions(), cfg); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -440,10 +441,29 @@ func newestBase(t *testing.T, store storage.Store, tl *timeline.Timeline) map[st
 	return newest
 }
 
-// copyOf is a store with the same objects.
-func copyOf(t *testing.T, from storage.Store) *storage.Mem {
+// sweepStore makes the store of one case of a sweep: in memory, or files in a folder when PLAYHEAD_HUDI_SWEEP_STORE=dir asks for them.
+func sweepStore(t *testing.T) storage.Store {
 	t.Helper()
-	to := storage.NewMem()
+	if os.Getenv("PLAYHEAD_HUDI_SWEEP_STORE") != "dir" {
+		return storage.NewMem()
+	}
+	return dirStore(t)
+}
+
+// dirStore makes a store in a folder of its own.
+func dirStore(t *testing.T) storage.Store {
+	t.Helper()
+	store, err := storage.NewDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// copyOf is a store with the same objects.
+func copyOf(t *testing.T, from storage.Store) storage.Store {
+	t.Helper()
+	to := sweepStore(t)
 	for info, err := range from.List(t.Context(), "") {
 		if err != nil {
 			t.Fatal(err)

@@ -67,29 +67,47 @@ func TestEveryCallFails(t *testing.T) {
 			t.Run(kind+", "+name, func(t *testing.T) {
 				t.Parallel()
 				fault.Ops = opsOf(name)
-				failEveryCall(t, cfg, fault)
+				step := stride(1)
+				if cfg.Version == Version9 { // whose protocol differs in names alone
+					step = stride(3)
+				}
+				failEveryCall(t, cfg, fault, step, sweepStore)
 			})
 		}
 	}
 }
 
-func failEveryCall(t *testing.T, cfg TableConfig, fault storagetest.Fault) {
-	t.Helper()
-	step := stride(1)
-	if cfg.Version == Version9 { // whose protocol differs in names alone
-		step = stride(3)
+// TestEveryCallFailsOnFiles is a sample of TestEveryCallFails on the store that keeps objects in files.
+func TestEveryCallFailsOnFiles(t *testing.T) {
+	t.Parallel()
+	for kind, cfg := range protoTypes {
+		for _, name := range []string{"refused", "unknown, done", "died after"} {
+			t.Run(kind+", "+name, func(t *testing.T) {
+				t.Parallel()
+				fault := faults[name]
+				fault.Ops = opsOf(name)
+				failEveryCall(t, cfg, fault, stride(23), dirStore)
+			})
+		}
 	}
+}
+
+// failEveryCall fails every step-th call of a table's whole life, each on a store of its own.
+func failEveryCall(t *testing.T, cfg TableConfig, fault storagetest.Fault, step int, open func(*testing.T) storage.Store) {
+	t.Helper()
+	cases := 0
 	for fault.N = 0; ; fault.N += step {
-		mem := storage.NewMem()
+		mem := open(t)
 		store := storagetest.FailNth(mem, fault)
 		err := driveOn(t.Context(), store, "a", protoOptions(), cfg)
 		if !store.Fired() {
 			if fault.N < 20 {
 				t.Fatalf("only %d calls", fault.N)
 			}
-			t.Logf("%d calls", fault.N)
+			t.Logf("%d faults", cases)
 			return
 		}
+		cases++
 		if !fault.Down && err != nil {
 			t.Errorf("call %d: one fault cannot be overcome: %v", fault.N, err)
 		}
@@ -117,7 +135,7 @@ func TestEveryCallFailsInRecovery(t *testing.T) {
 				step = stride(13)
 			}
 			for n := 0; ; n += step {
-				mem := storage.NewMem()
+				mem := sweepStore(t)
 				first := storagetest.FailNth(mem, storagetest.Fault{N: n, Ops: storagetest.Writes, After: true, Down: true, Err: storagetest.ErrDown})
 				_ = driveOn(t.Context(), first, "a", protoOptions(), cfg)
 				if !first.Fired() {
@@ -130,7 +148,7 @@ func TestEveryCallFailsInRecovery(t *testing.T) {
 }
 
 // recoverAtEveryCall lets a successor die at each of its writes on a copy of what the first, which died at write n, left.
-func recoverAtEveryCall(t *testing.T, left *storage.Mem, n int, cfg TableConfig) {
+func recoverAtEveryCall(t *testing.T, left storage.Store, n int, cfg TableConfig) {
 	t.Helper()
 	for m := n % stride(2); ; m += stride(2) {
 		mem := copyOf(t, left)

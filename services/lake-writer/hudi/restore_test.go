@@ -217,6 +217,7 @@ func TestUndoSweep(t *testing.T) {
 						if err != nil || fault.N < 3 {
 							t.Fatalf("after %d calls: %v", fault.N, err)
 						}
+						t.Logf("%d faults", fault.N/c.stride)
 						return
 					}
 					oneOf(t, mem, states)

@@ -2,13 +2,14 @@
 // the sweep that every implementation of storage.Store can be put to, real servers included. It is imported by tests only.
 //
 // Package hudi sweeps over every call of its protocol with files that are cheap to make. Here the files are real, the API is the public one, and
-// the calls are a sample.
+// the calls are a sample: PLAYHEAD_HUDI_SWEEP=full takes every one.
 package sweeptest
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -38,9 +39,18 @@ func Kinds() []Kind {
 
 // Options of a sweep.
 type Options struct {
-	Type   hudi.TableType
-	Kinds  []Kind
-	Stride int // every so manieth call fails, from the first; 1: all
+	Type    hudi.TableType
+	Version int // of the table; 0: the library's default
+	Kinds   []Kind
+	Stride  int // every so manieth call fails, from the first; 1, and whatever it is in a full sweep: all
+}
+
+// stride is how far one fault is from the next. The environment decides between a sample, which every run of the tests can afford, and the whole.
+func (o Options) stride() int {
+	if os.Getenv("PLAYHEAD_HUDI_SWEEP") == "full" {
+		return 1
+	}
+	return max(1, o.Stride)
 }
 
 // Run fails call N of a table's life, for N in steps and in each way, on a new store each time. After the fault the table reads as after one of
@@ -50,9 +60,9 @@ func Run(t *testing.T, o Options, open func(t *testing.T, name string) storage.S
 		t.Run(kind.Name, func(t *testing.T) {
 			fault := kind.Fault
 			calls := 0
-			for fault.N = 0; ; fault.N += max(1, o.Stride) {
-				store := open(t, fmt.Sprintf("%s-%s-%d", o.Type, kind.Name, fault.N))
-				fired := life{o.Type, store}.sweep(t, fault)
+			for fault.N = 0; ; fault.N += o.stride() {
+				store := open(t, fmt.Sprintf("%s-%d-%s-%d", o.Type, o.Version, kind.Name, fault.N))
+				fired := life{o.Type, o.Version, store}.sweep(t, fault)
 				if t.Failed() {
 					t.Fatalf("at call %d", fault.N)
 				}
@@ -64,7 +74,7 @@ func Run(t *testing.T, o Options, open func(t *testing.T, name string) storage.S
 			if calls == 0 {
 				t.Error("no call failed")
 			}
-			t.Logf("%d of %d calls failed", calls, fault.N)
+			t.Logf("%d faults in a life of about %d calls", calls, fault.N)
 		})
 	}
 }
@@ -79,17 +89,18 @@ const (
 		`{"name":"day","type":["null","string"],"default":null}]}`
 )
 
-// life is a table that is created, written to, compacted and cleaned.
+// life is a table that is created, written to, compacted, saved, cleaned and archived.
 type life struct {
-	kind  hudi.TableType
-	store storage.Store
+	kind    hudi.TableType
+	version int
+	store   storage.Store
 }
 
 // sweep leads the life with a fault and lets a successor finish it. It reports whether the fault came.
 func (l life) sweep(t *testing.T, fault storagetest.Fault) bool {
 	t.Helper()
 	failing := storagetest.FailNth(l.store, fault)
-	first := life{l.kind, failing}
+	first := life{l.kind, l.version, failing}
 	err := first.lead(t.Context(), "first", time.Now)
 	for range 3 { // a caller repeats what may be repeated
 		if err == nil || fault.Down {
@@ -114,7 +125,7 @@ func (l life) sweep(t *testing.T, fault storagetest.Fault) bool {
 // lead does what is left to do of the life.
 func (l life) lead(ctx context.Context, owner string, now func() time.Time) error {
 	table, err := hudi.Create(ctx, l.store, hudi.TableConfig{
-		Database: "lake", Name: "events", Type: l.kind, RecordKeyFields: []string{"session", "event"}, PartitionFields: []string{"day"},
+		Database: "lake", Name: "events", Type: l.kind, Version: l.version, RecordKeyFields: []string{"session", "event"}, PartitionFields: []string{"day"},
 		OrderingField: "at", HiveStylePartitioning: true, Buckets: buckets, BucketField: "session", Schema: schema,
 	}, hudi.WithParallelism(1), hudi.WithClock(now)) // calls in one order
 	if err != nil {
@@ -143,7 +154,22 @@ func (l life) lead(ctx context.Context, owner string, now func() time.Time) erro
 	if err := w.Redo(ctx); err != nil {
 		return err
 	}
-	_, err = w.Clean(ctx, hudi.CleanOptions{Retain: 1})
+	return l.serve(ctx, w)
+}
+
+// serve puts a savepoint on the newest commit and takes it off again, cleans and archives.
+func (l life) serve(ctx context.Context, w *hudi.Writer) error {
+	newest := w.Head().Instant
+	if _, err := w.Savepoint(ctx, newest, "sweep", ""); err != nil {
+		return err
+	}
+	if _, err := w.Clean(ctx, hudi.CleanOptions{Retain: 1}); err != nil {
+		return err
+	}
+	if err := w.DeleteSavepoint(ctx, newest); err != nil {
+		return err
+	}
+	_, err := w.Archive(ctx, hudi.ArchiveOptions{KeepMin: 2, KeepMax: 3})
 	return err
 }
 

@@ -1,6 +1,7 @@
 package sweeptest_test
 
 import (
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -21,8 +22,8 @@ func TestStores(t *testing.T) {
 		stride int
 		open   func(t *testing.T, name string) storage.Store
 	}{
-		"mem": {5, func(*testing.T, string) storage.Store { return storage.NewMem() }},
-		"dir": {31, func(t *testing.T, name string) storage.Store { // which waits for the disk at every put
+		"mem": {17, func(*testing.T, string) storage.Store { return storage.NewMem() }},
+		"dir": {61, func(t *testing.T, name string) storage.Store { // which waits for the disk at every put
 			store, err := storage.NewDir(filepath.Join(dir, name))
 			if err != nil {
 				t.Fatal(err)
@@ -30,11 +31,14 @@ func TestStores(t *testing.T) {
 			return store
 		}},
 	} {
-		for _, kind := range []hudi.TableType{hudi.CopyOnWrite, hudi.MergeOnRead} {
-			t.Run(name+", "+string(kind), func(t *testing.T) {
-				t.Parallel()
-				sweeptest.Run(t, sweeptest.Options{Type: kind, Kinds: sweeptest.Kinds(), Stride: store.stride}, store.open)
-			})
+		for _, version := range []int{hudi.Version6, hudi.Version9} {
+			for _, kind := range []hudi.TableType{hudi.CopyOnWrite, hudi.MergeOnRead} {
+				t.Run(fmt.Sprintf("%s, version %d, %s", name, version, kind), func(t *testing.T) {
+					t.Parallel()
+					o := sweeptest.Options{Type: kind, Version: version, Kinds: sweeptest.Kinds(), Stride: store.stride}
+					sweeptest.Run(t, o, store.open)
+				})
+			}
 		}
 	}
 }

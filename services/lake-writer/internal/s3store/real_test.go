@@ -1,6 +1,7 @@
 package s3store
 
 import (
+	"fmt"
 	"os"
 	"path"
 	"testing"
@@ -26,16 +27,32 @@ func TestRealStore(t *testing.T) {
 	})
 }
 
-// TestRealStoreSweep leads the lives of tables on a real store, with a sample of their calls going wrong in every way.
+// TestRealStoreSweep leads the lives of tables on a real store, with a sample of their calls going wrong in every way, or with all of them in a
+// full sweep.
 func TestRealStoreSweep(t *testing.T) {
 	bucket := realBucket(t)
-	for _, kind := range []hudi.TableType{hudi.CopyOnWrite, hudi.MergeOnRead} {
-		t.Run(string(kind), func(t *testing.T) {
-			t.Parallel()
-			sweeptest.Run(t, sweeptest.Options{Type: kind, Kinds: sweeptest.Kinds(), Stride: 13}, func(t *testing.T, name string) storage.Store {
-				return bucket.Store(path.Join("s3store-sweep", name))
+	sweep(t, 41, func(_ *testing.T, name string) storage.Store { return bucket.Store(path.Join("s3store-sweep", name)) })
+}
+
+// TestSweep is the same on a server that every case has for itself, in this process.
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	sweep(t, 61, func(t *testing.T, _ string) storage.Store {
+		fake, bucket := newFakeS3(t)
+		fake.pageSize = 1000
+		return bucket.Store("sweep")
+	})
+}
+
+func sweep(t *testing.T, stride int, open func(t *testing.T, name string) storage.Store) {
+	t.Helper()
+	for _, version := range []int{hudi.Version6, hudi.Version9} {
+		for _, kind := range []hudi.TableType{hudi.CopyOnWrite, hudi.MergeOnRead} {
+			t.Run(fmt.Sprintf("version %d, %s", version, kind), func(t *testing.T) {
+				t.Parallel()
+				sweeptest.Run(t, sweeptest.Options{Type: kind, Version: version, Kinds: sweeptest.Kinds(), Stride: stride}, open)
 			})
-		})
+		}
 	}
 }
 
