@@ -86,7 +86,7 @@ func TestEveryCallFailsOnFiles(t *testing.T) {
 				t.Parallel()
 				fault := faults[name]
 				fault.Ops = opsOf(name)
-				failEveryCall(t, cfg, fault, stride(23), dirStore)
+				failEveryCall(t, cfg, fault, stride(61), dirStore)
 			})
 		}
 	}

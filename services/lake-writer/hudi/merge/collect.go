@@ -152,7 +152,6 @@ func (m *merger) deletes(b *logfile.Block) error {
 		return err
 	}
 	for _, r := range records {
-		m.stats.LogRecords++
 		key := []byte(r.Key)
 		n := winner{ordering: r.Ordering, deleted: true, always: r.Ordering.ByCommitTime()}
 		old := m.winners.get(key)

@@ -47,7 +47,7 @@ type Source struct {
 // Stats count what a compaction did.
 type Stats struct {
 	Rows       int64 // in the new base file
-	LogRecords int64 // records and deletes of the blocks that count
+	LogRecords int64 // records of the data blocks that count; Hudi (AbstractHoodieLogRecordReader) leaves those of delete blocks out
 	LogBlocks  int64 // data and delete blocks that count
 	Corrupt    int64 // damaged blocks passed over
 	Rollbacks  int64 // rollback commands

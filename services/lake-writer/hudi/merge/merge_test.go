@@ -182,6 +182,23 @@ func compacted(t *testing.T, cfg Config, base *basefile.Reader, logs ...Source) 
 	return ""
 }
 
+// TestLogRecords: a compaction's totalLogRecords are the records of data blocks, those that say they are deleted among them; Hudi does not count
+// what is in delete blocks.
+func TestLogRecords(t *testing.T) {
+	t.Parallel()
+	log := logOf(t, 0, put(1, "a"), drop(logfile.LongOrdering(2)), soft(3), put(4, "b"))
+	w, err := basefile.NewWriter(io.Discard, basefile.Config{
+		TableSchema: testSchema, CommitTime: "20270101000000000", PartitionPath: "p", FileName: "new.parquet",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stats, err := Compact(t.Context(), Config{TableSchema: testSchema, Ordering: "at"}, nil, []Source{source(log)}, w)
+	if err != nil || stats.LogRecords != 3 || stats.LogBlocks != 4 {
+		t.Errorf("%+v, %v; want 3 records in 4 blocks", stats, err)
+	}
+}
+
 // TestRules: every rule of merging, with and without a base file below.
 func TestRules(t *testing.T) {
 	t.Parallel()
