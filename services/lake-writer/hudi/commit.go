@@ -34,6 +34,7 @@ type attempt struct {
 	files         []plannedFile
 	next          txn.Head // what replaces base
 	result        CommitResult
+	clusters      []cluster  // of a clustering, which replaces file groups and not partitions
 	heartbeat     *heartbeat // on a shared table
 	undo          *undo      // of a restore or a rollback of completed commits; nil for what writes
 }

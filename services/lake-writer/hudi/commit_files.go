@@ -30,9 +30,9 @@ func (a *attempt) startInstant(ctx context.Context) error {
 	return nil
 }
 
-// inflightFile is the workload profile. That of a compaction is empty: its plan is in the requested file.
+// inflightFile is the workload profile. Those of a compaction and a clustering are empty: their plans are in the requested file.
 func (a *attempt) inflightFile() ([]byte, error) {
-	if a.action == timeline.Compaction {
+	if a.action == timeline.Compaction || a.clusters != nil {
 		return nil, nil
 	}
 	note, err := meta.CommitNote{CommitID: a.id, PreviousCommitID: a.base.Head.CommitID, Epoch: a.w.epoch}.Encode()

@@ -9,7 +9,6 @@ import (
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/keys"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/lock"
-	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/meta"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/storage"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
 )
@@ -175,8 +174,11 @@ func (a *attempt) checkOther(ctx context.Context, e timeline.Entry, pendingBefor
 }
 
 // touches reports whether the attempt writes to a file group, or to one of the same bucket: two new groups of a bucket have different ids. An
-// overwrite touches whole partitions.
+// overwrite touches whole partitions, a clustering the groups that it replaces.
 func (a *attempt) touches(g fileGroup) bool {
+	if a.clusters != nil {
+		return slices.Contains(a.replaces[g.partition], g.fileID)
+	}
 	if _, overwritten := a.replaces[g.partition]; overwritten { // with groups that it does not know
 		return true
 	}
@@ -225,16 +227,12 @@ func (w *Writer) plannedGroups(ctx context.Context, e timeline.Entry) ([]fileGro
 		}
 		return groups, nil
 	}
-	data, _, err := w.table.store.Get(ctx, e.In(timeline.Requested).Key())
+	request, err := w.table.requestedReplace(ctx, e)
 	if errors.Is(err, storage.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read plan of %s: %w", e.FileName(), err)
-	}
-	request, err := meta.ParseRequestedReplace(data)
-	if err != nil {
-		return nil, fmt.Errorf("read plan of %s: %w", e.FileName(), err)
+		return nil, err
 	}
 	if request.ClusteringPlan == nil {
 		return nil, nil

@@ -50,7 +50,7 @@ func protoOptions() []Option {
 		WithClock(func() time.Time { return protoStart }),
 		WithIDs(func() string { return fmt.Sprintf("id-%d", ids.Add(1)) }),
 		WithParallelism(1), // so that store calls come in one order
-		func(o *options) { o.writeFile, o.logInstants = protoFile, protoInstants },
+		func(o *options) { o.writeFile, o.writeCluster, o.logInstants = protoFile, protoCluster, protoInstants },
 	}
 }
 
@@ -214,7 +214,7 @@ func protoAppendOnly(t *testing.T, store storage.Store) bool {
 	return note.Buckets == 0
 }
 
-// driveTable compacts a merge-on-read table after each commit but the first. The last commit overwrites all partitions with all rows.
+// driveTable compacts a merge-on-read table after each commit but the first, and clusters an append-only one. The last commit overwrites all partitions with all rows.
 func driveTable(ctx context.Context, store storage.Store, owner string, opts []Option, cfg TableConfig, extra map[string]string) error {
 	t, err := Create(ctx, store, cfg, opts...)
 	if err != nil {
@@ -233,6 +233,11 @@ func driveTable(ctx context.Context, store storage.Store, owner string, opts []O
 		req.ExtraMetadata = extra
 		if cfg.Buckets == 0 {
 			req.Operation = BulkInsert
+			if from > protoBatch {
+				if err := settled(ctx, w, func() (*CommitResult, error) { return w.Cluster(ctx, ClusterOptions{}) }); err != nil {
+					return err
+				}
+			}
 		}
 		if cfg.Type == MergeOnRead {
 			req.Operation = Upsert
@@ -396,6 +401,11 @@ func checkSettled(t *testing.T, store storage.Store) {
 	for _, e := range tl.Commits() {
 		if table.Type() == MergeOnRead && e.Action == timeline.Commit {
 			e.Action = timeline.Compaction // which completes as a commit
+		}
+		if c, err := table.Commit(t.Context(), e); err != nil {
+			t.Fatal(err)
+		} else if c.OperationType == meta.OperationCluster {
+			e.Action = table.clusteringAction()
 		}
 		for _, state := range []timeline.State{timeline.Requested, timeline.Inflight} {
 			if _, err := store.Stat(t.Context(), e.In(state).Key()); err != nil {

@@ -232,10 +232,16 @@ func (w *Writer) takenUp(ctx context.Context, e timeline.Entry) (bool, error) {
 }
 
 // pendingNote is the note that an attempt of this library leaves on the timeline while it is pending: a commit in its inflight file, a
-// compaction in its plan.
+// compaction and a clustering in their plans.
 func (w *Writer) pendingNote(ctx context.Context, e timeline.Entry) (note meta.CommitNote, ours bool, err error) {
 	var c *meta.Commit
+	clustering, planned, err := w.pendingClustering(ctx, e)
 	switch {
+	case err != nil:
+	case clustering != nil:
+		c = &meta.Commit{ExtraMetadata: clustering.ExtraMetadata}
+	case !planned:
+		return note, true, nil // nobody can complete it either, as below
 	case (e.Action == w.table.commitAction() || e.Action == timeline.ReplaceCommit) && e.State == timeline.Inflight:
 		c, err = w.table.Commit(ctx, e)
 	case e.Action == timeline.Compaction:
@@ -253,7 +259,8 @@ func (w *Writer) pendingNote(ctx context.Context, e timeline.Entry) (note meta.C
 	default:
 		return note, false, nil
 	}
-	if errors.Is(err, storage.ErrNotExist) || errors.Is(err, meta.ErrCommit) || errors.Is(err, meta.ErrCompaction) {
+	if errors.Is(err, storage.ErrNotExist) || errors.Is(err, meta.ErrCommit) || errors.Is(err, meta.ErrCompaction) ||
+		errors.Is(err, meta.ErrRequestedReplace) {
 		return note, false, nil
 	}
 	if err != nil {
@@ -282,7 +289,9 @@ func (w *Writer) sweepReserved(ctx context.Context, instant timeline.Instant, fi
 // isForeign reports whether a pending instant is another engine's, which took it between our reservation and our request.
 func (w *Writer) isForeign(ctx context.Context, e timeline.Entry) (bool, error) {
 	if e.Action != timeline.Compaction && e.State != timeline.Inflight {
-		return false, nil
+		if clustering, _, err := w.pendingClustering(ctx, e); err != nil || clustering == nil {
+			return false, err
+		}
 	}
 	_, ours, err := w.pendingNote(ctx, e)
 	if err != nil || ours {

@@ -69,7 +69,9 @@ type options struct {
 	parquetFrom int // records that make a log block Parquet; 0: none do
 	writeFile   fileWriter
 	writers     *writerPool
-	logInstants func(ctx context.Context, t *Table, l fileslice.LogFile) ([]timeline.Instant, error)
+	// writeCluster is the same for the files of a clustering.
+	writeCluster clusterWriter
+	logInstants  func(ctx context.Context, t *Table, l fileslice.LogFile) ([]timeline.Instant, error)
 }
 
 // Option changes how a table is worked with.
@@ -91,7 +93,10 @@ func WithBaseURI(uri string) Option {
 }
 
 func newOptions(opts []Option) options {
-	o := options{now: time.Now, newID: uuid.NewString, parallelism: 4, writeFile: writeDataFile, writers: new(writerPool), logInstants: readLogInstants}
+	o := options{
+		now: time.Now, newID: uuid.NewString, parallelism: 4,
+		writeFile: writeDataFile, writeCluster: writeClusterFiles, writers: new(writerPool), logInstants: readLogInstants,
+	}
 	for _, opt := range opts {
 		opt(&o)
 	}
