@@ -191,6 +191,10 @@ func serviceParts(e timeline.Entry) []servicePart {
 		plan := requested
 		plan.Action = timeline.Compaction
 		return []servicePart{{plan, planOf(e)}, {e.In(timeline.Inflight), readProfile}}
+	case e.Action == timeline.ReplaceCommit && e.State == timeline.Completed && e.Layout == timeline.Layout2: // of a clustering, perhaps
+		plan := requested
+		plan.Action = timeline.Clustering
+		return []servicePart{{plan, readRequestedReplace}, {requested, readRequestedReplace}, {e.In(timeline.Inflight), readProfile}}
 	case e.Action == timeline.ReplaceCommit || e.Action == timeline.Clustering:
 		return []servicePart{{requested, readRequestedReplace}, {e.In(timeline.Inflight), readProfile}}
 	case e.Action == timeline.Commit || e.Action == timeline.DeltaCommit:

@@ -28,6 +28,7 @@
 //	hudictl create lake/events --database lake --name events --type mor --record-key session_id,event_id --partition-by day --hive-style
 //	    --ordering event_time --buckets 8 --bucket-field session_id --schema events.avsc --dry-run
 //	hudictl compact lake/events --min-logs 4 --max-bytes 1000000000
+//	hudictl cluster lake/log --sort-by session_id,event_time --target-file-bytes 120000000 --dry-run
 //	hudictl clean lake/events --policy hours --retain 24 --dry-run
 //	hudictl archive lake/events --keep-min 20 --keep-max 30
 //	hudictl savepoint create lake/events 20261123045630340 --user me --comment 'before the migration'

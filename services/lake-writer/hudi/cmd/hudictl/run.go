@@ -68,7 +68,7 @@ func (s *session) print(value any, text func(w io.Writer) error) error {
 func commands() []command {
 	return []command{
 		timelineCommand(), showInstantCommand(), showLogCommand(), slicesCommand(), verifyCommand(), diffCommand(), rowsCommand(),
-		createCommand(), adoptCommand(), compactCommand(), cleanCommand(), archiveCommand(),
+		createCommand(), adoptCommand(), compactCommand(), clusterCommand(), cleanCommand(), archiveCommand(),
 		savepointCreateCommand(), savepointDeleteCommand(), savepointListCommand(), restoreCommand(), rollbackCommand(),
 	}
 }
