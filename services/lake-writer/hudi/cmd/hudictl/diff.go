@@ -6,8 +6,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"path"
+	"strings"
 
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/inspect"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/timeline"
 )
 
 func diffCommand() command {
@@ -15,7 +19,13 @@ func diffCommand() command {
 		name: "diff", args: "PATH FROM TO", about: "compare the table as of two instants: files, and rows by key", outputs: []string{"text", "json"},
 		define: func(flags *flag.FlagSet) func(context.Context, *session) error {
 			rows := flags.Bool("rows", false, "the rows too; as JSON a line for each, and the summary as the last line")
-			return func(ctx context.Context, s *session) error { return runDiff(ctx, s, *rows) }
+			group := flags.String("file-group", "", "only the rows of one file group, PARTITION/ID")
+			return func(ctx context.Context, s *session) error {
+				if *group != "" {
+					return runGroupDiff(ctx, s, *group)
+				}
+				return runDiff(ctx, s, *rows)
+			}
 		},
 	}
 }
@@ -52,6 +62,59 @@ func runDiff(ctx context.Context, s *session, rows bool) error {
 		return enc.Encode(d)
 	}
 	return writeDifference(s.out, d)
+}
+
+// groupDifference sums up what changed in a file group.
+type groupDifference struct {
+	From        timeline.Instant `json:"from"`
+	To          timeline.Instant `json:"to"`
+	RowsAdded   int64            `json:"rows_added"`
+	RowsUpdated int64            `json:"rows_updated"`
+	RowsDeleted int64            `json:"rows_deleted"`
+}
+
+// runGroupDiff writes the changes of one file group as diff --rows does.
+func runGroupDiff(ctx context.Context, s *session, group string) error {
+	q := hudi.SliceQuery{Partition: strings.TrimSuffix(path.Dir(group), "."), FileID: path.Base(group)}
+	var err error
+	if q.From, err = instantArg(s.args[1]); err != nil {
+		return err
+	}
+	if q.To, err = instantArg(s.args[2]); err != nil {
+		return err
+	}
+	store, err := openStore(s.args[0])
+	if err != nil {
+		return err
+	}
+	table, err := hudi.Open(ctx, store)
+	if err != nil {
+		return err
+	}
+	enc := json.NewEncoder(s.out)
+	enc.SetEscapeHTML(false)
+	d := groupDifference{From: q.From, To: q.To}
+	counts := map[hudi.ChangeKind]*int64{hudi.RowAdded: &d.RowsAdded, hudi.RowUpdated: &d.RowsUpdated, hudi.RowDeleted: &d.RowsDeleted}
+	for c, err := range table.SliceChanges(ctx, q) {
+		if err != nil {
+			return err
+		}
+		*counts[c.Kind]++
+		change := inspect.Change{Change: inspect.ChangeKind(c.Kind), Partition: q.Partition, Key: c.Key, Before: c.Before, After: c.After}
+		if s.output == "json" {
+			err = enc.Encode(change)
+		} else {
+			err = writeChange(s.out, change)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if s.output == "json" {
+		return enc.Encode(d)
+	}
+	_, err = fmt.Fprintf(s.out, "%s to %s: %d rows added, %d updated, %d deleted\n", d.From, d.To, d.RowsAdded, d.RowsUpdated, d.RowsDeleted)
+	return err
 }
 
 func writeChange(w io.Writer, c inspect.Change) error {

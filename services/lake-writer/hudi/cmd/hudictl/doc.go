@@ -13,6 +13,7 @@
 //	hudictl verify lake/events --strict
 //	hudictl verify lake/sparks --buckets 8 --bucket-field session_id --output json
 //	hudictl diff lake/events 20261123045611705 20261123045630340 --rows
+//	hudictl diff lake/events 20261123045611705 20261123045630340 --file-group day=2026-11-22/00000003-5a1e-4b0c-9a55-0d2f6f4f5a10-0
 //	hudictl rows lake/events --columns session_id,price --partition day=2026-11-22/ --as-of 20261123045630340
 //	hudictl rows lake/events --read-optimized --output csv
 //	hudictl rows lake/events --since 20261123045611705 --until 20261123045630340
