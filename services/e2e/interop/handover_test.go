@@ -37,6 +37,9 @@ func (m *lakeTable) writerOptions(extra map[string]string) map[string]string {
 	} else {
 		o["hoodie.datasource.write.payload.class"] = "org.apache.hudi.common.model.DefaultHoodieRecordPayload"
 	}
+	if m.bulk { // keys are looked up in the files
+		o["hoodie.index.type"] = "SIMPLE"
+	}
 	maps.Copy(o, extra)
 	return o
 }

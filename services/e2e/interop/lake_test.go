@@ -46,6 +46,8 @@ type lakeTable struct {
 	version   int
 	kind      hudi.TableType
 	hive      bool
+	bulk      bool // append-only: without a bucket index, and written by bulk inserts
+	keep      bool // its writers keep the metadata table
 	store     storage.Store
 	path      string            // where engines find it
 	storage   map[string]string // options with which hudi-rs finds it
@@ -75,10 +77,14 @@ func newTable(t *testing.T, name string, version int, kind hudi.TableType, hive 
 // create makes the table and returns its first writer.
 func (m *lakeTable) create(ctx context.Context, t *testing.T) *hudi.Writer {
 	t.Helper()
-	table, err := hudi.Create(ctx, m.store, hudi.TableConfig{
+	cfg := hudi.TableConfig{
 		Database: "lake", Name: "matrix", Version: m.version, Type: m.kind, RecordKeyFields: []string{"session_id", "event_id"}, PartitionFields: []string{"day"},
 		OrderingField: "event_time", HiveStylePartitioning: m.hive, Buckets: matrixBuckets, BucketField: "session_id", Schema: matrixSchema,
-	}, m.baseURI())
+	}
+	if m.bulk {
+		cfg.Buckets, cfg.BucketField = 0, ""
+	}
+	table, err := hudi.Create(ctx, m.store, cfg, m.options()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,13 +98,22 @@ func (m *lakeTable) baseURI() hudi.Option {
 	return hudi.WithBaseURI("file://" + m.path)
 }
 
+// options are those with which this library works with the table.
+func (m *lakeTable) options() []hudi.Option {
+	options := []hudi.Option{m.baseURI()}
+	if m.keep {
+		options = append(options, hudi.WithMetadataTable(hudi.KeepMetadataTable))
+	}
+	return options
+}
+
 // open opens the table through a store, which is the table's own if none is given.
 func (m *lakeTable) open(ctx context.Context, t *testing.T, store storage.Store) *hudi.Table {
 	t.Helper()
 	if store == nil {
 		store = m.store
 	}
-	table, err := hudi.Open(ctx, store, m.baseURI())
+	table, err := hudi.Open(ctx, store, m.options()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +217,7 @@ func (m *lakeTable) apply(ctx context.Context, t *testing.T, instant timeline.In
 		m.merged = true
 		delete(rows, m.key(t, row))
 	}
-	if m.kind == hudi.CopyOnWrite || len(m.history) == 0 {
+	if m.kind == hudi.CopyOnWrite || m.bulk || len(m.history) == 0 {
 		m.base = rows
 	}
 	at := instant
@@ -244,6 +259,9 @@ func (m *lakeTable) request(t *testing.T, c change) hudi.CommitRequest {
 	}
 	if m.kind == hudi.CopyOnWrite && len(m.history) == 0 {
 		req.Operation = hudi.Insert
+	}
+	if m.bulk {
+		req.Operation = hudi.BulkInsert
 	}
 	groups := map[string]*hudi.Group{}
 	add := func(row columns, record hudi.Record) {

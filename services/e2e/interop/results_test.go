@@ -50,6 +50,12 @@ func sections() []section {
 	for _, o := range turns() {
 		writing = append(writing, o.row())
 	}
+	for _, o := range clusterTurns {
+		writing = append(writing, clusterRow(o.version, o.kind))
+	}
+	for _, o := range metadataTurns {
+		writing = append(writing, metadataRow(o.kind))
+	}
 	var onS3 []string
 	for _, o := range s3Tables {
 		onS3 = append(onS3, s3Row(o.version, o.kind))

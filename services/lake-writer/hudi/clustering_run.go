@@ -112,11 +112,13 @@ func (t *Table) clusterSources(ctx context.Context, job clusterJob) iter.Seq2[*b
 func (t *Table) clusterFile(job clusterJob, output int, rows int64, next func() (basefile.KeptRecord, error, bool)) ([]byte, error) {
 	file := job.outputs[output]
 	var out bytes.Buffer
-	w, err := fileJob{
-		file: file, instant: job.instant, taskID: job.firstTask + output, tableSchema: job.tableSchema, writerSchemas: []string{job.tableSchema},
-	}.newWriter(&out)
+	w, err := fileJob{file: file, instant: job.instant, taskID: job.firstTask + output, tableSchema: job.tableSchema}.newWriter(&out)
 	if err != nil {
 		return nil, err
+	}
+	schema, err := w.AddWriterSchema(job.tableSchema) // as that of rows which are in a table: Spark calls items of arrays nullable
+	if err != nil {
+		return nil, fmt.Errorf("schema of the table: %w", err)
 	}
 	for range rows {
 		rec, err, more := next()
@@ -126,6 +128,7 @@ func (t *Table) clusterFile(job clusterJob, output int, rows int64, next func() 
 		if err != nil {
 			return nil, fmt.Errorf("read sorted rows: %w", err)
 		}
+		rec.Writer = schema
 		if err := w.AppendKept(rec); err != nil {
 			return nil, fmt.Errorf("add record %q to %s: %w", rec.Key, file.Key(), err)
 		}
