@@ -77,7 +77,7 @@ func (w *Writer) ensureMetadata(ctx context.Context, tl *timeline.Timeline) erro
 		}
 		state.logs, state.counted = logs, true
 	}
-	if state.listed && state.logs <= maxMetadataLogs || len(tl.Pending()) > 0 {
+	if state.listed && state.logs <= w.table.options.metadataLogs || len(tl.Pending()) > 0 {
 		return nil
 	}
 	if err := w.dropMetadata(ctx); err != nil {

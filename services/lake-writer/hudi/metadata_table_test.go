@@ -1,6 +1,7 @@
 package hudi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path"
@@ -51,17 +52,23 @@ func checkListing(t *testing.T, store storage.Store, when string) bool {
 	return true
 }
 
-func keeper(t *testing.T, store storage.Store, cfg TableConfig, owner string) *Writer {
+func boundedLogs(n int) Option { return func(o *options) { o.metadataLogs = n } }
+
+func keeper(t *testing.T, store storage.Store, cfg TableConfig, owner string, more ...Option) *Writer {
 	t.Helper()
-	table, err := Create(t.Context(), store, version9(cfg), keepOptions()...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := table.Acquire(t.Context(), owner)
+	w, err := keeperOn(t.Context(), store, cfg, owner, more...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+func keeperOn(ctx context.Context, store storage.Store, cfg TableConfig, owner string, more ...Option) (*Writer, error) {
+	table, err := Create(ctx, store, version9(cfg), append(keepOptions(), more...)...)
+	if err != nil {
+		return nil, err
+	}
+	return table.Acquire(ctx, owner)
 }
 
 // TestKeepMetadataTable: after everything that a writer does the metadata table lists what is stored.
@@ -198,20 +205,63 @@ func TestMetadataTableOfADeadCommit(t *testing.T) {
 	}
 }
 
-// TestMetadataTableIsBoundedInLogs: a long one is built anew.
+// TestMetadataTableIsBoundedInLogs: with so many updates it is built anew, and lists what is stored before, then and after. A death on the way
+// leaves none, which the next owner builds.
 func TestMetadataTableIsBoundedInLogs(t *testing.T) {
 	t.Parallel()
+	const limit = 4
 	store := storage.NewMem()
-	w := keeper(t, store, protoConfig, "a")
-	for i := range int64(3) {
-		if i == 2 {
-			w.mu.metadata.logs = maxMetadataLogs + 1
+	w := keeper(t, store, protoConfig, "a", boundedLogs(limit))
+	commit := func(w *Writer) error {
+		from := w.Head().Offsets[protoStream][0]
+		_, err := w.Commit(t.Context(), protoRequest(from, from+1))
+		return err
+	}
+	logs := 0
+	for i := 0; logs < limit+2; i++ { // until the next commit builds it anew; the first log is that of the start
+		if i > 2*limit {
+			t.Fatalf("%d logs after %d commits", logs, i)
 		}
-		if _, err := w.Commit(t.Context(), protoRequest(2*i, 2*i+2)); err != nil {
+		if err := commit(w); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if logs, err = mdt.Logs(t.Context(), store); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if logs, err := mdt.Logs(t.Context(), store); err != nil || logs != 2 || !checkListing(t, store, "built anew") {
+	if !checkListing(t, store, "before it is built anew") {
+		t.Error("no metadata table before it is built anew")
+	}
+	died := 0
+	for n := 0; ; n += stride(3) {
+		mem := copyOf(t, store)
+		failing := storagetest.FailNth(mem, storagetest.Fault{N: n, Err: storagetest.ErrDown, Down: true, Ops: storagetest.Writes})
+		if err := func() error {
+			w, err := keeperOn(t.Context(), failing, protoConfig, "b", boundedLogs(limit))
+			if err != nil {
+				return err
+			}
+			return commit(w)
+		}(); err == nil && !failing.Fired() {
+			break
+		}
+		died++
+		checkListing(t, mem, fmt.Sprintf("died at write %d", n))
+		if err := commit(keeper(t, mem, protoConfig, "c", boundedLogs(limit))); err != nil {
+			t.Fatal(err)
+		}
+		if !checkListing(t, mem, fmt.Sprintf("died at write %d, then a successor", n)) {
+			t.Errorf("died at write %d: the successor has no metadata table", n)
+		}
+	}
+	if died < 3 {
+		t.Errorf("only %d writes", died)
+	}
+	if err := commit(w); err != nil {
+		t.Fatal(err)
+	}
+	if logs, err := mdt.Logs(t.Context(), store); err != nil || logs > 2 || !checkListing(t, store, "built anew") {
 		t.Errorf("%d logs, %v", logs, err)
 	}
 }

@@ -66,9 +66,11 @@ type options struct {
 	parallelism int
 	baseURI     string
 	metadata    MetadataTable
-	parquetFrom int // records that make a log block Parquet; 0: none do
-	writeFile   fileWriter
-	writers     *writerPool
+	// metadataLogs is how many updates a kept metadata table gets before it is built anew.
+	metadataLogs int
+	parquetFrom  int // records that make a log block Parquet; 0: none do
+	writeFile    fileWriter
+	writers      *writerPool
 	// writeCluster is the same for the files of a clustering.
 	writeCluster clusterWriter
 	logInstants  func(ctx context.Context, t *Table, l fileslice.LogFile) ([]timeline.Instant, error)
@@ -94,7 +96,7 @@ func WithBaseURI(uri string) Option {
 
 func newOptions(opts []Option) options {
 	o := options{
-		now: time.Now, newID: uuid.NewString, parallelism: 4,
+		now: time.Now, newID: uuid.NewString, parallelism: 4, metadataLogs: maxMetadataLogs,
 		writeFile: writeDataFile, writeCluster: writeClusterFiles, writers: new(writerPool), logInstants: readLogInstants,
 	}
 	for _, opt := range opts {
