@@ -112,10 +112,11 @@ func (t *Table) clusterSources(ctx context.Context, job clusterJob) iter.Seq2[*b
 func (t *Table) clusterFile(job clusterJob, output int, rows int64, next func() (basefile.KeptRecord, error, bool)) ([]byte, error) {
 	file := job.outputs[output]
 	var out bytes.Buffer
-	w, err := fileJob{file: file, instant: job.instant, taskID: job.firstTask + output, tableSchema: job.tableSchema}.newWriter(&out)
+	w, err := fileJob{file: file, instant: job.instant, taskID: job.firstTask + output, tableSchema: job.tableSchema, writers: t.options.writers}.newWriter(&out)
 	if err != nil {
 		return nil, err
 	}
+	defer t.options.writers.put(w)
 	schema, err := w.AddWriterSchema(job.tableSchema) // as that of rows which are in a table: Spark calls items of arrays nullable
 	if err != nil {
 		return nil, fmt.Errorf("schema of the table: %w", err)
