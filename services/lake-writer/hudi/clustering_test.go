@@ -25,7 +25,7 @@ func TestAppendOnlyVersion9EveryCallFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			fault.Ops = opsOf(name)
-			failEveryCall(t, version9(protoAppendConfig()), fault)
+			failEveryCall(t, version9(protoAppendConfig()), fault, stride(3), sweepStore)
 		})
 	}
 }
