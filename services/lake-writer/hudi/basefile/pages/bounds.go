@@ -31,6 +31,36 @@ type bounds struct {
 	low, high []byte
 	known     bool
 	unordered bool // a NaN was seen: no bounds hold it, for engines count it as the greatest
+
+	// Of both bounds as texts: how many bytes they share at the beginning, and the eight bytes behind as numbers. Both are 0 when one of
+	// them is shorter.
+	shared          int
+	lowWord, hiWord uint64
+}
+
+// holds reports whether a text is certainly between the bounds in the order of its bytes; most are, and need no more than a look at
+// the bytes in which the bounds differ.
+func (b *bounds) holds(v []byte) bool {
+	if len(v) < b.shared+8 {
+		return false
+	}
+	word := binary.BigEndian.Uint64(v[b.shared:])
+	return b.lowWord < word && word < b.hiWord && string(v[:b.shared]) == string(b.low[:b.shared])
+}
+
+// widenText is widen of a text, in the order of its bytes. Of one page's bounds either all texts come by it or none.
+func (b *bounds) widenText(v []byte) {
+	if b.known && (b.holds(v) || bytes.Compare(b.low, v) <= 0 && bytes.Compare(v, b.high) <= 0) {
+		return
+	}
+	b.widen(v, bytes.Compare)
+	n := 0
+	for n < min(len(b.low), len(b.high)) && b.low[n] == b.high[n] {
+		n++
+	}
+	if b.shared, b.lowWord, b.hiWord = n, 0, 0; n+8 <= min(len(b.low), len(b.high)) {
+		b.lowWord, b.hiWord = binary.BigEndian.Uint64(b.low[n:]), binary.BigEndian.Uint64(b.high[n:])
+	}
 }
 
 // widen makes room for a value.
@@ -61,7 +91,7 @@ func (b *bounds) merge(other *bounds, compare func(a, b []byte) int) {
 	}
 }
 
-func (b *bounds) reset() { b.known, b.unordered, b.low, b.high = false, false, b.low[:0], b.high[:0] }
+func (b *bounds) reset() { *b = bounds{low: b.low[:0], high: b.high[:0]} }
 
 // order is how a column's bounds compare.
 func (s *Spec) order() func(a, b []byte) int {

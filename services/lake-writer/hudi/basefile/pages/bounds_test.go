@@ -3,6 +3,7 @@ package pages
 import (
 	"bytes"
 	"math"
+	"math/rand/v2"
 	"testing"
 	"unicode/utf8"
 
@@ -45,6 +46,34 @@ func FuzzTextBounds(f *testing.F) {
 			t.Errorf("bounds of %q are %q and %q", text, low, high)
 		}
 	})
+}
+
+// Texts widen bounds as bytes.Compare has it, whatever they share.
+func TestWidenText(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(81, 82))
+	for range 300 {
+		var fast, slow bounds
+		prefix := "a common beginning"[:rng.IntN(19)]
+		alphabet, length := 1+rng.IntN(255), 1+rng.IntN(20)
+		for range 100 {
+			v := []byte(prefix)[:rng.IntN(len(prefix)+1)]
+			if rng.IntN(8) > 0 {
+				v = []byte(prefix)
+			}
+			for range rng.IntN(length) {
+				v = append(v, byte(256-alphabet+rng.IntN(alphabet)))
+			}
+			fast.widenText(v)
+			slow.widen(v, bytes.Compare)
+			if !bytes.Equal(fast.low, slow.low) || !bytes.Equal(fast.high, slow.high) {
+				t.Fatalf("after %q: %q to %q, want %q to %q", v, fast.low, fast.high, slow.low, slow.high)
+			}
+		}
+		if fast.reset(); fast.holds([]byte("a common beginning, and more")) {
+			t.Fatal("empty bounds hold a text")
+		}
+	}
 }
 
 func floats(t *testing.T, pages ...[]float64) Chunk {

@@ -30,8 +30,9 @@ type Column struct {
 	indexes     []int32
 
 	dict       dictionary
-	inDict     bool    // the dictionary still takes values
-	inPage     []int32 // by index of the dictionary: the last page that has it
+	inDict     bool     // the dictionary still takes values
+	unique     bool     // the chunk's values do not repeat: its pages are as DeltaLength has them
+	inPage     []uint64 // a bit for each index of the dictionary: the page has it
 	pageBounds bounds
 
 	// The chunk.
@@ -65,9 +66,8 @@ func NewColumn(spec Spec, opt Options) (*Column, error) {
 // Reset forgets what was written, and keeps the memory.
 func (c *Column) Reset() {
 	c.clearPage()
-	c.dict.limit, c.inDict = c.opt.DictionaryBytes, c.spec.Encoding == Dictionary
+	c.dict.limit, c.inDict, c.unique = c.opt.DictionaryBytes, c.spec.Encoding == Dictionary, false
 	c.dict.reset()
-	c.inPage = c.inPage[:0]
 	c.encoded = c.encoded[:0]
 	c.index.reset()
 	c.all.reset()
@@ -125,7 +125,9 @@ func (c *Column) writeValues(b *Batch) error {
 		for _, v := range b.Values {
 			t := b.bytes(v)
 			c.plain = append(c.plain, t...)
-			c.pageBounds.widen(t, c.less)
+			if !c.opt.NoBounds {
+				c.pageBounds.widen(t, c.less)
+			}
 		}
 		return nil
 	default:
@@ -135,21 +137,32 @@ func (c *Column) writeValues(b *Batch) error {
 	switch {
 	case c.spec.Encoding == Dictionary && c.inDict:
 		return c.writeIndexes(b)
-	case c.spec.Encoding == DeltaLength || c.spec.Encoding == DeltaStrings:
+	case c.spec.Encoding == DeltaLength || c.spec.Encoding == DeltaStrings || c.unique:
 		for _, v := range b.Values {
 			t := b.bytes(v)
 			c.texts = append(c.texts, t...)
 			c.ends = append(c.ends, uint32(len(c.texts)))
-			c.pageBounds.widen(t, c.less)
+			c.widen(t)
 		}
 	default:
 		for _, v := range b.Values {
 			t := b.bytes(v)
 			c.plain = append(binary.LittleEndian.AppendUint32(c.plain, uint32(len(t))), t...)
-			c.pageBounds.widen(t, c.less)
+			c.widen(t)
 		}
 	}
 	return nil
+}
+
+// widen makes room for a byte array of any length in the page's bounds.
+func (c *Column) widen(t []byte) {
+	switch {
+	case c.opt.NoBounds:
+	case c.spec.Signed:
+		c.pageBounds.widen(t, c.less)
+	default:
+		c.pageBounds.widenText(t)
+	}
 }
 
 // writeIndexes puts a batch into the dictionary. When there is no room for all of it, the page ends before the batch, and the
@@ -158,6 +171,9 @@ func (c *Column) writeIndexes(b *Batch) error {
 	values, entries, bytes := len(c.indexes), len(c.dict.ends), len(c.dict.page)
 	var full bool
 	if c.indexes, full = c.dict.indexes(c.indexes, b, b.Values); !full {
+		if n := len(c.indexes); n >= uniqueFrom && len(c.dict.ends) == n && len(c.index.pages) == 0 {
+			c.leaveDictionary()
+		}
 		return nil
 	}
 	c.indexes = c.indexes[:values]
@@ -169,10 +185,34 @@ func (c *Column) writeIndexes(b *Batch) error {
 	return c.writeValues(b)
 }
 
+// From how many values of a chunk on a dictionary is given up when none of them repeats. That many are nearly never all different by
+// chance in a column that repeats, such as the one of ten thousands of sessions; and hashing more of them is most of what such a column
+// costs.
+const uniqueFrom = 1024
+
+// mostlyUnique reports whether the first page's values repeat so little that its dictionary would be the page once more.
+func (c *Column) mostlyUnique() bool {
+	return c.inDict && len(c.indexes) >= 16 && len(c.index.pages) == 0 && 20*len(c.dict.ends) >= 19*len(c.indexes)
+}
+
+// leaveDictionary turns the chunk's first page into one without a dictionary, which the chunk then does not have.
+func (c *Column) leaveDictionary() {
+	for _, i := range c.indexes {
+		t := c.dict.text(i)
+		c.texts = append(c.texts, t...)
+		c.ends = append(c.ends, uint32(len(c.texts)))
+		c.widen(t)
+	}
+	c.indexes, c.inDict, c.unique = c.indexes[:0], false, true
+}
+
 // cut encodes the page.
 func (c *Column) cut() error {
 	if c.levels == 0 {
 		return nil
+	}
+	if c.mostlyUnique() {
+		c.leaveDictionary()
 	}
 	scratch := c.opt.Compressor
 	h := dataPage{values: c.levels, nulls: c.levels - c.num, rows: c.rows}
@@ -207,8 +247,10 @@ func (c *Column) cut() error {
 	c.encoded = append(c.encoded, scratch.defs...)
 	c.encoded = append(c.encoded, body...)
 	c.index.pages = append(c.index.pages, format.PageLocation{Offset: int64(from), CompressedPageSize: int32(len(c.encoded) - from), FirstRowIndex: c.chunkRows})
-	c.index.add(&c.pageBounds, h.nulls, &c.spec)
-	c.all.merge(&c.pageBounds, c.less)
+	if !c.opt.NoBounds {
+		c.index.add(&c.pageBounds, h.nulls, &c.spec)
+		c.all.merge(&c.pageBounds, c.less)
+	}
 	c.counts[encoding]++
 	c.chunkRows += int64(c.rows)
 	c.meta.NumValues += int64(c.levels)
@@ -236,7 +278,7 @@ func checksum(parts ...[]byte) (sum uint32) {
 // Chunk describes an encoded chunk. The path of the column is left to the caller.
 type Chunk struct {
 	Meta    format.ColumnMetaData
-	Index   *format.ColumnIndex // nil when no bounds hold all values, as with a NaN
+	Index   *format.ColumnIndex // nil when no bounds hold all values, as with a NaN, or none are wanted
 	Offsets format.OffsetIndex
 }
 
@@ -281,7 +323,7 @@ func (c *Column) Finish(out io.Writer, offset int64) (Chunk, error) {
 	if c.all.known && !c.all.unordered && len(c.all.low)+len(c.all.high) <= maxStatisticsBytes {
 		chunk.Meta.Statistics.MinValue, chunk.Meta.Statistics.MaxValue = append([]byte{}, c.all.low...), append([]byte{}, c.all.high...)
 	}
-	if !c.all.unordered {
+	if !c.all.unordered && !c.opt.NoBounds {
 		index := c.index.ColumnIndex
 		index.BoundaryOrder = c.index.order(c.less)
 		chunk.Index = &index

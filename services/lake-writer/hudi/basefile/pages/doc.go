@@ -16,7 +16,7 @@ type Encoding uint8
 // The encodings. Dictionary, DeltaLength and DeltaStrings are for byte arrays, Delta for int32 and int64.
 const (
 	Plain        Encoding = iota
-	Dictionary            // RLE_DICTIONARY; PLAIN from where the dictionary is full
+	Dictionary            // RLE_DICTIONARY; PLAIN from where the dictionary is full; DELTA_LENGTH_BYTE_ARRAY of values that do not repeat
 	Delta                 // DELTA_BINARY_PACKED
 	DeltaLength           // DELTA_LENGTH_BYTE_ARRAY
 	DeltaStrings          // DELTA_BYTE_ARRAY
@@ -43,6 +43,8 @@ type Options struct {
 	PageBytes       int // encoded bytes after which a page ends, with its row's batch
 	PageRows        int // rows after which it does
 	DictionaryBytes int // a dictionary does not grow beyond
+	// NoBounds leaves bounds out of statistics, and the column index away: for readers that take every row.
+	NoBounds bool
 }
 
 // Batch is a run of whole rows of a column. Values are 64 bits each: a boolean as 0 or 1, an integer, the bits of a float, or, of

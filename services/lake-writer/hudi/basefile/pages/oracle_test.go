@@ -405,7 +405,7 @@ func TestDictionaryOverflows(t *testing.T) {
 	t.Parallel()
 	c := &testColumn{spec: Spec{Type: format.ByteArray, Encoding: Dictionary, Text: true}}
 	for i := range 3000 {
-		c.rows = append(c.rows, []testValue{{text: fmt.Appendf(nil, "value %d", i*7%900)}})
+		c.rows = append(c.rows, []testValue{{text: fmt.Appendf(nil, "value %d", i/2*7%900)}})
 	}
 	col, err := NewColumn(c.spec, testOptions(t, format.Zstd))
 	if err != nil {
@@ -417,5 +417,46 @@ func TestDictionaryOverflows(t *testing.T) {
 		if n := len(chunk.Meta.EncodingStats); n != 3 || chunk.Meta.DictionaryPageOffset == 0 {
 			t.Errorf("chunk has pages of %d kinds: %+v", n, chunk.Meta.EncodingStats)
 		}
+	}
+}
+
+// A column whose values do not repeat has no dictionary, whether that shows within the first page or at its end; one of few repetitions has.
+func TestDictionaryOfUniqueValues(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		values, distinct, batch int
+		nulls, dictionary       bool
+	}{
+		"no repetition":         {values: 3000, distinct: 3000, batch: 100},
+		"in one batch":          {values: 3000, distinct: 3000, batch: 3000},
+		"few values":            {values: 40, distinct: 40, batch: 7, nulls: true},
+		"repeats later":         {values: 3000, distinct: 1200, batch: 50},
+		"nearly no repetition":  {values: 100, distinct: 96, batch: 100, nulls: true},
+		"some repetition":       {values: 100, distinct: 90, batch: 100, dictionary: true},
+		"too few values to say": {values: 9, distinct: 9, batch: 9, nulls: true, dictionary: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := &testColumn{spec: Spec{Type: format.ByteArray, Encoding: Dictionary, Text: true, MaxDef: 1}}
+			for i := range tc.values {
+				if tc.nulls && i%3 == 0 {
+					c.rows = append(c.rows, []testValue{{}})
+				}
+				c.rows = append(c.rows, []testValue{{def: 1, text: fmt.Appendf(nil, "value %d", i*7919%tc.distinct)}})
+			}
+			options := testOptions(t, format.Zstd)
+			options.DictionaryBytes = 1 << 20
+			col, err := NewColumn(c.spec, options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the second time by a column that was reset
+				data, chunks := c.write(t, col, tc.batch, 2*tc.values)
+				c.check(t, data, chunks)
+				if has := chunks[0].Meta.DictionaryPageOffset != 0; has != tc.dictionary {
+					t.Errorf("has a dictionary: %t, want %t: %+v", has, tc.dictionary, chunks[0].Meta.EncodingStats)
+				}
+			}
+		})
 	}
 }

@@ -3,6 +3,7 @@ package pages
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/parquet-go/parquet-go/encoding/delta"
 	"github.com/parquet-go/parquet-go/encoding/rle"
@@ -97,10 +98,12 @@ func (c *Column) encodeTexts() (raw []byte, encoding format.Encoding, err error)
 	s := c.opt.Compressor
 	switch {
 	case c.spec.Encoding == Dictionary && c.inDict:
-		c.indexBounds()
+		if !c.opt.NoBounds {
+			c.indexBounds()
+		}
 		s.raw, err = (&rle.DictionaryEncoding{}).EncodeInt32(s.raw[:0], c.indexes)
 		return s.raw, format.RLEDictionary, err
-	case c.spec.Encoding == DeltaLength:
+	case c.spec.Encoding == DeltaLength || c.unique:
 		s.int32s = s.int32s[:0]
 		from := uint32(0)
 		for _, end := range c.ends {
@@ -125,18 +128,13 @@ func (c *Column) encodeTexts() (raw []byte, encoding format.Encoding, err error)
 
 // indexBounds looks at each of the page's distinct values once.
 func (c *Column) indexBounds() {
-	page := int32(len(c.index.pages)) + 1
-	if n := len(c.dict.ends) - len(c.inPage); n > 0 {
-		c.inPage = append(c.inPage, make([]int32, n)...)
-	}
-	last := int32(-1)
+	c.inPage = slices.Grow(c.inPage[:0], len(c.dict.ends)/64+1)[:len(c.dict.ends)/64+1]
+	clear(c.inPage)
 	for _, i := range c.indexes {
-		if i == last {
-			continue
-		}
-		if last = i; c.inPage[i] != page {
-			c.inPage[i] = page
-			c.pageBounds.widen(c.dict.text(i), c.less)
+		word, bit := &c.inPage[i/64], uint64(1)<<(i%64)
+		if *word&bit == 0 {
+			*word |= bit
+			c.widen(c.dict.text(i))
 		}
 	}
 }
