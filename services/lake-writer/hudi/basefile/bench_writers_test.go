@@ -62,7 +62,7 @@ func (c *columnWise) write(tb testing.TB, out io.Writer, records []Record) {
 		tb.Fatal(err)
 	}
 	for _, rec := range records {
-		if err := c.appendRow(rec, c.cfg.CommitTime, ""); err != nil {
+		if err := c.appendRow(rec, c.cfg.CommitTime, "", c.appended); err != nil {
 			tb.Fatal(err)
 		}
 		c.appended++

@@ -63,8 +63,10 @@ func (w *Writer) writeFooter(keyValues []format.KeyValue) error {
 			row.Columns = append(row.Columns, format.ColumnChunk{FileOffset: chunk.Meta.DataPageOffset, MetaData: chunk.Meta})
 		}
 	}
-	if err := w.writeIndexes(meta.RowGroups); err != nil {
-		return err
+	if !w.cfg.LogBlock {
+		if err := w.writeIndexes(meta.RowGroups); err != nil {
+			return err
+		}
 	}
 	size, err := w.writeThrift(&meta)
 	if err != nil {

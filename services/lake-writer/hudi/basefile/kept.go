@@ -24,7 +24,7 @@ func (w *Writer) AppendKept(rec KeptRecord) error {
 			return &RecordError{Path: m.column, Reason: fmt.Sprintf("value %q", m.value)}
 		}
 	}
-	if err := w.appendRow(Record{Key: rec.Key, Writer: rec.Writer, Payload: rec.Payload}, rec.CommitTime, rec.SeqNo); err != nil {
+	if err := w.appendRow(Record{Key: rec.Key, Writer: rec.Writer, Payload: rec.Payload}, rec.CommitTime, rec.SeqNo, 0); err != nil {
 		return err
 	}
 	return w.flushFull()

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/bits"
 	"unicode/utf8"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/basefile/pages"
@@ -287,27 +288,29 @@ func (s *shredder) text(st *step) (uint64, error) {
 		}
 		at, n = int(span>>32), int(uint32(span))
 	}
-	if text := s.body[at : at+n]; !ascii(text) && !utf8.Valid(text) {
+	if t := s.body[at : at+n]; !ascii(t) && !utf8.Valid(t) {
 		return 0, s.errorf(st, "text is not UTF-8")
 	}
 	return pages.Span(at, n), nil
 }
 
-// ascii is the quick answer for most texts, eight bytes at a time and without a table.
-func ascii(text []byte) bool {
-	const high = 0x8080808080808080
-	if len(text) < 8 {
-		var all byte
-		for _, b := range text {
-			all |= b
+// ascii reports whether all bytes are ASCII, eight at a time; the last eight may overlap others. Nearly all texts are, and short, where
+// utf8.Valid goes byte by byte.
+func ascii(b []byte) bool {
+	n := len(b)
+	var all uint64
+	switch {
+	case n >= 8:
+		all = binary.LittleEndian.Uint64(b[n-8:])
+		for ; len(b) > 8; b = b[8:] {
+			all |= binary.LittleEndian.Uint64(b)
 		}
-		return all < 0x80
+	case n >= 4:
+		all = uint64(binary.LittleEndian.Uint32(b) | binary.LittleEndian.Uint32(b[n-4:]))
+	case n > 0:
+		all = uint64(b[0] | b[n/2] | b[n-1])
 	}
-	last := binary.LittleEndian.Uint64(text[len(text)-8:])
-	for ; len(text) > 8; text = text[8:] {
-		last |= binary.LittleEndian.Uint64(text)
-	}
-	return last&high == 0
+	return all&0x8080808080808080 == 0
 }
 
 func (s *shredder) bytes(st *step) (uint64, error) {
@@ -340,12 +343,29 @@ func (s *shredder) long(st *step) (int64, error) {
 			return int64(b>>1) ^ -int64(b&1), nil
 		}
 	}
-	n, size := binary.Uvarint(s.body[s.at:])
+	n, size := uvarint(s.body[s.at:])
 	if size <= 0 {
 		return 0, s.errorf(st, "number is cut off or too long")
 	}
 	s.at += size
 	return int64(n>>1) ^ -int64(n&1), nil
+}
+
+// uvarint is binary.Uvarint, without a loop for up to eight bytes, as times are.
+func uvarint(b []byte) (n uint64, size int) {
+	if len(b) < 8 {
+		return binary.Uvarint(b)
+	}
+	x := binary.LittleEndian.Uint64(b)
+	last := ^x & 0x8080808080808080 // the first byte without the bit is the last of the number
+	if last == 0 {
+		return binary.Uvarint(b)
+	}
+	x &= (last ^ (last - 1)) & 0x7f7f7f7f7f7f7f7f
+	x = x&0x007f007f007f007f | x&0x7f007f007f007f00>>1 // pairs of seven bits, then of fourteen, then of twenty-eight
+	x = x&0x00003fff00003fff | x&0x3fff00003fff0000>>2
+	x = x&0x000000000fffffff | x&0x0fffffff00000000>>4
+	return x, bits.TrailingZeros64(last)/8 + 1
 }
 
 func (s *shredder) errorf(st *step, format string, args ...any) error {

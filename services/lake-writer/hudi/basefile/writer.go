@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go/format"
@@ -45,8 +44,8 @@ type Config struct {
 	Codec         Codec
 	UniqueColumns []string // string columns whose values seldom repeat ("a.b"): they get no dictionary
 	RowGroupBytes int64    // how much input makes a row group, about; 0 means 64 MiB
-	// LogBlock leaves out what only readers of base files look for: the bloom filter and the bounds of the record keys. Hudi's own Parquet
-	// blocks have neither (HoodieParquetDataBlock).
+	// LogBlock leaves out what readers of a log never ask, since they merge all of it: the Bloom filter and the bounds of keys, the
+	// bounds of columns, and the page index. FileName is the file group then.
 	LogBlock bool
 }
 
@@ -74,8 +73,8 @@ type Record struct {
 // Footer is what a base file says about itself.
 type Footer struct {
 	Rows           int64
-	Bytes          int64 // of the whole file
-	MinKey, MaxKey string
+	Bytes          int64  // of the whole file
+	MinKey, MaxKey string // none of log blocks
 	AvroSchema     string // with meta columns; "" in files that were not written through Avro
 }
 
@@ -102,11 +101,14 @@ type Writer struct {
 
 	batch struct {
 		shredder
-		rows  int
-		arena []byte // symbols, then payloads, keys and sequence numbers: what values are places in
+		rows int
+
+		commitTime string // of the last row, if there is one
+		arena      []byte // symbols, then payloads, keys and sequence numbers: what values are places in
 	}
 	scratch pages.Batch // of values that do not come by the batch
 
+	seqno         sequence
 	rows          int64 // in the whole file, the batch not counted
 	appended      int64 // rows of our own, the batch counted; gives the sequence number
 	groupRows     int64 // since the last row group
@@ -133,7 +135,8 @@ func (w *Writer) Reset(out io.Writer, cfg Config) error {
 	}
 	old := w.cfg
 	w.cfg, w.out, w.wrong = cfg, &countingWriter{to: out}, true
-	if w.layout == nil || old.TableSchema != cfg.TableSchema || old.Codec != cfg.Codec || !slices.Equal(old.UniqueColumns, cfg.UniqueColumns) {
+	if w.layout == nil || old.TableSchema != cfg.TableSchema || old.Codec != cfg.Codec || old.LogBlock != cfg.LogBlock ||
+		!slices.Equal(old.UniqueColumns, cfg.UniqueColumns) {
 		w.layout = nil
 		if err := w.openTable(); err != nil {
 			return err
@@ -152,6 +155,7 @@ func (w *Writer) Reset(out io.Writer, cfg Config) error {
 		c.Reset()
 	}
 	w.keys.reset()
+	w.seqno.reset()
 	w.groups = w.groups[:0]
 	w.rows, w.appended, w.groupRows, w.groupBytes = 0, 0, 0, 0
 	w.closed, w.wrong = false, false
@@ -180,7 +184,7 @@ func (w *Writer) openTable() error {
 	w.paths = columnPaths(w.elements)
 	w.columns = make([]*pages.Column, len(w.leaves))
 	w.batch.columns, w.batch.repeated = make([]pages.Batch, len(w.leaves)), make([]bool, len(w.leaves))
-	options := pages.Options{Compressor: compressor, PageBytes: dataPageBytes, PageRows: dataPageRows, DictionaryBytes: dictionaryBytes}
+	options := pages.Options{Compressor: compressor, PageBytes: dataPageBytes, PageRows: dataPageRows, DictionaryBytes: dictionaryBytes, NoBounds: w.cfg.LogBlock}
 	for i, leaf := range w.leaves {
 		w.batch.repeated[i] = leaf.rep > 0
 		if w.columns[i], err = pages.NewColumn(leaf.spec(w.cfg.UniqueColumns), options); err != nil {
@@ -261,15 +265,27 @@ const (
 
 // Append shreds one record into the columns. After a *RecordError nothing of the record is in the file, and the writer goes on.
 func (w *Writer) Append(rec Record) error {
-	if err := w.appendRow(rec, w.cfg.CommitTime, ""); err != nil {
+	if err := w.appendRow(rec, w.cfg.CommitTime, "", w.appended); err != nil {
 		return err
 	}
 	w.appended++
 	return w.flushFull()
 }
 
-// appendRow adds a row to the batch. Without a sequence number it gets the next one.
-func (w *Writer) appendRow(rec Record, commitTime, seqno string) error {
+// AppendNumbered is Append with a number of the caller's choice at the end of _hoodie_commit_seqno, where rows have a place among others
+// that are not in the file. It takes no number from those that Append gives.
+func (w *Writer) AppendNumbered(rec Record, row int64) error {
+	if row < 0 {
+		return &RecordError{Path: CommitSeqnoColumn, Reason: fmt.Sprintf("row %d", row)}
+	}
+	if err := w.appendRow(rec, w.cfg.CommitTime, "", row); err != nil {
+		return err
+	}
+	return w.flushFull()
+}
+
+// appendRow adds a row to the batch. Without a sequence number it gets one that ends with the row's number.
+func (w *Writer) appendRow(rec Record, commitTime, seqno string, row int64) error {
 	if err := w.usable(); err != nil {
 		return err
 	}
@@ -291,9 +307,9 @@ func (w *Writer) appendRow(rec Record, commitTime, seqno string) error {
 		return err
 	}
 	w.keep(leafRecordKey, rec.Key)
-	w.keep(leafCommitTime, commitTime)
+	w.keepCommitTime(commitTime)
 	if seqno == "" {
-		w.keepSeqno()
+		w.keepSeqno(row)
 	} else {
 		w.keep(leafCommitSeqno, seqno)
 	}
@@ -319,13 +335,20 @@ func (w *Writer) keep(leaf int, text string) {
 	w.kept(leaf, from)
 }
 
-func (w *Writer) keepSeqno() {
+// keepCommitTime is keep of a text that nearly always is the one of the row before.
+func (w *Writer) keepCommitTime(text string) {
+	c := &w.batch.columns[leafCommitTime]
+	if n := len(c.Values); n > 0 && text == w.batch.commitTime {
+		c.Values, c.Defs = append(c.Values, c.Values[n-1]), append(c.Defs, 1)
+		return
+	}
+	w.batch.commitTime = text
+	w.keep(leafCommitTime, text)
+}
+
+func (w *Writer) keepSeqno(row int64) {
 	from := len(w.batch.arena)
-	b := append(w.batch.arena, w.cfg.CommitTime...)
-	b = append(b, '_')
-	b = strconv.AppendInt(b, int64(w.cfg.TaskID), 10)
-	b = append(b, '_')
-	w.batch.arena = strconv.AppendInt(b, w.appended, 10)
+	w.batch.arena = append(w.batch.arena, w.seqno.of(w.cfg.CommitTime, w.cfg.TaskID, row)...)
 	w.kept(leafCommitSeqno, from)
 }
 
@@ -436,20 +459,20 @@ func (w *Writer) Close() (Footer, error) {
 		return Footer{}, err
 	}
 	footer := Footer{Rows: w.rows, AvroSchema: w.avroSchema}
-	pairs := []format.KeyValue{{Key: avroSchemaKey, Value: w.avroSchema}, {Key: writerModelKey, Value: "avro"}}
+	values := []format.KeyValue{{Key: avroSchemaKey, Value: w.avroSchema}, {Key: writerModelKey, Value: "avro"}}
 	if !w.cfg.LogBlock {
 		footer.MinKey, footer.MaxKey = w.keys.bounds()
-		pairs = append(pairs,
+		values = append(values,
 			format.KeyValue{Key: bloomTypeKey, Value: bloom.TypeCode},
 			format.KeyValue{Key: bloomKey, Value: w.keys.bloom(bloomFalsePositives)},
 			format.KeyValue{Key: minKeyKey, Value: footer.MinKey},
 			format.KeyValue{Key: maxKeyKey, Value: footer.MaxKey})
 	}
-	if err := w.writeFooter(pairs); err != nil {
+	if err := w.writeFooter(values); err != nil {
 		return Footer{}, err
 	}
 	footer.Bytes = w.out.n
-	w.out.to = nil // what was written is not kept alive until the next file
+	w.out.to = nil // a writer that waits for its next file holds no finished one
 	return footer, nil
 }
 
