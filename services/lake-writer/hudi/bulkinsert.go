@@ -100,7 +100,7 @@ func writeBulkFile(job fileJob) (fileResult, error) {
 	if err != nil {
 		return fileResult{}, err
 	}
-	defer job.writers.put(w)
+	defer job.writers.put(w, false)
 	for _, r := range job.records {
 		if err := w.Append(basefile.Record{Key: r.Key, Writer: r.Writer, Payload: r.Payload}); err != nil {
 			return fileResult{}, appendError(r.Key, err)

@@ -76,21 +76,30 @@ func (job fileJob) newWriter(out io.Writer) (*basefile.Writer, error) {
 
 // writerPool keeps Parquet writers for the next file, since their buffers and compiled schemas cost as much as a small file. A nil pool
 // keeps nothing.
-type writerPool struct{ pool sync.Pool }
+type writerPool struct {
+	files, blocks sync.Pool // of *basefile.Writer: the columns of log blocks are others
+}
+
+func (p *writerPool) of(logBlock bool) *sync.Pool {
+	if logBlock {
+		return &p.blocks
+	}
+	return &p.files
+}
 
 // get returns a writer for a file; put takes it back, whatever became of the file.
 func (p *writerPool) get(out io.Writer, cfg basefile.Config) (*basefile.Writer, error) {
 	if p != nil {
-		if w, ok := p.pool.Get().(*basefile.Writer); ok {
+		if w, ok := p.of(cfg.LogBlock).Get().(*basefile.Writer); ok {
 			return w, w.Reset(out, cfg)
 		}
 	}
 	return basefile.NewWriter(out, cfg)
 }
 
-func (p *writerPool) put(w *basefile.Writer) {
+func (p *writerPool) put(w *basefile.Writer, logBlock bool) {
 	if p != nil {
-		p.pool.Put(w)
+		p.of(logBlock).Put(w)
 	}
 }
 
@@ -105,7 +114,7 @@ func writeInsertedFile(ctx context.Context, t *Table, job fileJob) (fileResult, 
 	if err != nil {
 		return fileResult{}, err
 	}
-	defer job.writers.put(w)
+	defer job.writers.put(w, false)
 	var result fileResult
 	fresh := make([]Record, 0, len(job.records))
 	for _, r := range job.records {
@@ -178,6 +187,6 @@ func (p *writerPool) checkSchemas(table string, writers []string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	p.put(w)
+	p.put(w, false)
 	return nil
 }

@@ -68,6 +68,7 @@ const maxBlockBytes = 32 << 20
 // what happens to a key happens in the order of the records.
 func (job fileJob) encodeLog(fileID string) ([]byte, error) {
 	e := logEncoder{job: job, fileID: fileID, schemas: make([]string, len(job.writerSchemas))}
+	e.seqNo = string(job.instant) + "_" + strconv.Itoa(job.taskID) + "_"
 	var err error
 	for i, schema := range job.writerSchemas {
 		if e.schemas[i], err = basefile.WithMetaFields(schema); err != nil {
@@ -104,8 +105,10 @@ type logEncoder struct {
 	tableSchema string   // with meta fields
 	schemas     []string // the writers', with meta fields
 	before      int64    // records of earlier runs
-	seqNo       []byte
-	out         []byte
+	// seqNo is <instant>_<task>_, behind which the row's number makes the sequence number (HoodieRecord.generateSequenceId). Rows are
+	// numbered in the order of the records, whatever blocks they are in.
+	seqNo string
+	out   []byte
 }
 
 // run writes records that name no key twice.
@@ -144,6 +147,7 @@ func (e *logEncoder) avroBlocks(records []Record) {
 		}
 	}
 	e.out = slices.Grow(e.out, size+len(e.tableSchema))
+	meta := logfile.Meta{CommitTime: string(e.job.instant), SeqNo: e.seqNo, Partition: e.job.log.Partition, FileID: e.fileID}
 	for writer, schema := range e.schemas {
 		if !used[writer] {
 			continue
@@ -156,9 +160,8 @@ func (e *logEncoder) avroBlocks(records []Record) {
 			if b.Len() > 0 && b.Size()+len(r.Payload) > maxBlockBytes {
 				b = logfile.AppendDataBlock(b.End(), e.job.instant, schema)
 			}
-			b.Add(logfile.Meta{
-				CommitTime: string(e.job.instant), SeqNo: e.seqNoOf(i), Key: r.Key, Partition: e.job.log.Partition, FileID: e.fileID,
-			}, r.Payload)
+			meta.Key = r.Key
+			b.AddNumbered(meta, e.before+int64(i), r.Payload)
 		}
 		e.out = b.End()
 	}
@@ -191,15 +194,14 @@ func (e *logEncoder) parquetBlock(records []Record, begin int) error {
 	if err != nil {
 		return fmt.Errorf("begin Parquet block: %w", err)
 	}
-	defer e.job.writers.put(w)
+	defer e.job.writers.put(w, true)
 	rows := 0
 	for i, r := range records {
 		if r.Delete {
 			continue
 		}
 		rows++
-		rec := basefile.KeptRecord{CommitTime: string(e.job.instant), SeqNo: e.seqNoOf(begin + i), Key: r.Key, Writer: r.Writer, Payload: r.Payload}
-		if err := w.AppendKept(rec); err != nil {
+		if err := w.AppendNumbered(basefile.Record{Key: r.Key, Writer: r.Writer, Payload: r.Payload}, e.before+int64(begin+i)); err != nil {
 			return appendError(r.Key, err)
 		}
 	}
@@ -211,13 +213,4 @@ func (e *logEncoder) parquetBlock(records []Record, begin int) error {
 	}
 	e.out = logfile.AppendBlock(e.out, logfile.ParquetBlock(e.job.instant, e.tableSchema, file.Bytes()))
 	return nil
-}
-
-// seqNoOf is <instant>_<task>_<row> (HoodieRecord.generateSequenceId) of the run's record at an index: the order of the records, whatever
-// blocks they are in.
-func (e *logEncoder) seqNoOf(i int) string {
-	e.seqNo = append(e.seqNo[:0], e.job.instant...)
-	e.seqNo = strconv.AppendInt(append(e.seqNo, '_'), int64(e.job.taskID), 10)
-	e.seqNo = strconv.AppendInt(append(e.seqNo, '_'), e.before+int64(i), 10)
-	return string(e.seqNo)
 }

@@ -187,4 +187,12 @@ func TestParquetLogRefusesBadPayload(t *testing.T) {
 	if rows := rowsByKey(t, table); len(rows) != 1 {
 		t.Errorf("rows %v", rows)
 	}
+	for i := range int64(2) { // by the writers that are kept
+		good := eventRequest(t, 1+2*i, "s1", fmt.Sprint("e", 2+i), fmt.Sprint("f", 2+i))
+		good.Operation, good.LogFormat = Upsert, LogFormatParquet
+		mustCommit(t, w, good)
+	}
+	if rows := rowsByKey(t, table); len(rows) != 5 {
+		t.Errorf("rows %v", rows)
+	}
 }

@@ -50,7 +50,7 @@ func (t *Table) mergeInto(ctx context.Context, job fileJob, logs []merge.Source,
 	if err != nil {
 		return fileResult{}, err
 	}
-	defer job.writers.put(w)
+	defer job.writers.put(w, false)
 	stats, err := merge.Compact(ctx, t.mergeConfig(job.tableSchema, job.ordering, accept), base, logs, w)
 	if err != nil {
 		return fileResult{}, err

@@ -46,6 +46,15 @@ func (d *DataBlock) Add(m Meta, payload []byte) {
 	d.close(at)
 }
 
+// AddNumbered is Add of a record whose sequence number is m.SeqNo with the row's number behind it, for who would make a text of each.
+func (d *DataBlock) AddNumbered(m Meta, row int64, payload []byte) {
+	at := len(d.buf)
+	d.buf = append(d.buf, 0, 0, 0, 0)
+	d.buf = appendNumbered(d.buf, m, row)
+	d.buf = append(d.buf, payload...)
+	d.close(at)
+}
+
 // AddDatum appends a record with its meta fields already in front.
 func (d *DataBlock) AddDatum(datum []byte) {
 	at := len(d.buf)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"math"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -90,6 +92,22 @@ func TestDataBlock(t *testing.T) {
 		}
 		split.Reset()
 		whole.Reset()
+	}
+}
+
+// A number behind a beginning that records share makes the bytes that the whole sequence number makes.
+func TestAddNumbered(t *testing.T) {
+	t.Parallel()
+	m := Meta{CommitTime: "20260101000000000", SeqNo: "20260101000000000_3_", Key: "k", Partition: "p", FileID: "f"}
+	whole, numbered := NewDataBlock("20260101000000000", "{}"), NewDataBlock("20260101000000000", "{}")
+	for _, row := range []int64{0, 9, 10, 12345, math.MaxInt64} {
+		numbered.AddNumbered(m, row, []byte("payload"))
+		each := m
+		each.SeqNo += strconv.FormatInt(row, 10)
+		whole.Add(each, []byte("payload"))
+	}
+	if got, want := numbered.AppendTo(nil), whole.AppendTo(nil); !bytes.Equal(got, want) {
+		t.Errorf("wrote\n%x, want\n%x", got, want)
 	}
 }
 

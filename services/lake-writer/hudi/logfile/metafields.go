@@ -1,6 +1,9 @@
 package logfile
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"strconv"
+)
 
 // Meta are the meta fields that every record begins with, in their order (HoodieRecord.HOODIE_META_COLUMNS).
 type Meta struct {
@@ -17,6 +20,19 @@ const metaFields = 5
 // AppendMeta appends the meta fields as Avro: each is a union of null and string.
 func AppendMeta(dst []byte, m Meta) []byte {
 	for _, s := range [metaFields]string{m.CommitTime, m.SeqNo, m.Key, m.Partition, m.FileID} {
+		dst = appendText(dst, s)
+	}
+	return dst
+}
+
+// appendNumbered is AppendMeta of a sequence number that ends with a row's number.
+func appendNumbered(dst []byte, m Meta, row int64) []byte {
+	var digits [20]byte
+	number := strconv.AppendInt(digits[:0], row, 10)
+	dst = appendText(dst, m.CommitTime)
+	dst = binary.AppendVarint(append(dst, 2), int64(len(m.SeqNo)+len(number)))
+	dst = append(append(dst, m.SeqNo...), number...)
+	for _, s := range [...]string{m.Key, m.Partition, m.FileID} {
 		dst = appendText(dst, s)
 	}
 	return dst
