@@ -39,7 +39,7 @@ type measure struct {
 
 var measures = []measure{
 	{name: "file", text: "Avro bytes to a base file, 32 columns, zstd level 1: this library, parquet-go's column writers, DuckDB's COPY", run: (*library).file},
-	{name: "log", text: "records into Avro blocks of a log", run: (*library).log},
+	{name: "log", text: "records into Avro blocks and into Parquet blocks of a log", run: (*library).log},
 	{name: "compact", text: "merging of log records, and of a base file, into a new base file", run: (*library).compact},
 	{name: "commit", text: "small commits", run: (*library).commit},
 	{name: "snapshot", text: "reading a whole table: this library, hudi-rs", run: (*library).snapshot},
