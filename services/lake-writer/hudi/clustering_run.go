@@ -116,7 +116,7 @@ func (t *Table) clusterFile(job clusterJob, output int, rows int64, next func() 
 	if err != nil {
 		return nil, err
 	}
-	defer t.options.writers.put(w)
+	defer t.options.writers.put(w, false)
 	schema, err := w.AddWriterSchema(job.tableSchema) // as that of rows which are in a table: Spark calls items of arrays nullable
 	if err != nil {
 		return nil, fmt.Errorf("schema of the table: %w", err)
