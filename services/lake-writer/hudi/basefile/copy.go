@@ -14,25 +14,58 @@ import (
 // Hudi's merge does (HoodieMergeHandle.writeToFile). Columns that the older file lacks are null. Rows whose key skip (may be nil)
 // wants away are left out. It works column by column and holds a page of one of them, beside what the writer holds.
 func (w *Writer) CopyFrom(ctx context.Context, old *Reader, skip func(key string) bool) (rows int64, err error) {
+	if skip == nil {
+		return w.CopyRows(ctx, old, nil)
+	}
+	return w.CopyRows(ctx, old, func(_ int64, key []byte) bool { return !skip(string(key)) })
+}
+
+// CopyRows is CopyFrom of the rows that stay (nil: all do), by their numbers in the file, from 0, and their keys, which are good during
+// the call.
+func (w *Writer) CopyRows(ctx context.Context, old *Reader, stays func(row int64, key []byte) bool) (rows int64, err error) {
 	if err := w.usable(); err != nil {
 		return 0, err
 	}
 	if err := w.flushBatch(); err != nil {
 		return 0, err
 	}
-	sources, err := w.sources(old)
+	sources, err := pairFiles(w.layout, old)
 	if err != nil {
 		return 0, err
 	}
+	first := int64(0)
 	for group := range old.file.RowGroups() {
-		n, err := w.copyGroup(ctx, old, group, sources, skip)
+		n, err := w.copyGroup(ctx, old, group, sources, first, stays)
 		if err != nil {
 			w.wrong = true // columns may differ in length
 			return 0, err
 		}
 		rows += n
+		first += old.file.Metadata().RowGroups[group].NumRows
 	}
 	return rows, nil
+}
+
+// Table is a table's columns, for questions about many files.
+type Table struct{ layout *layout }
+
+// ParseTable lays out the columns of a table by its schema, an Avro record without meta columns.
+func ParseTable(schema string) (*Table, error) {
+	t, err := parseSchema(schema)
+	if err != nil {
+		return nil, fmt.Errorf("table schema: %w", err)
+	}
+	layout, err := layouter{reading: true}.table(t)
+	if err != nil {
+		return nil, fmt.Errorf("table schema: %w", err)
+	}
+	return &Table{layout}, nil
+}
+
+// Takes returns the error that CopyRows of the file would end with before it reads a row, nil when there is none.
+func (t *Table) Takes(file *Reader) error {
+	_, err := pairFiles(t.layout, file)
+	return err
 }
 
 // source says where a column's values come from.
@@ -46,16 +79,16 @@ type source struct {
 
 const notNull = -1
 
-// sources pairs the new file's leaves with the old one's.
-func (w *Writer) sources(old *Reader) ([]source, error) {
-	sources := make([]source, len(w.leaves))
+// pairFiles pairs the new file's leaves with the old one's.
+func pairFiles(table *layout, old *Reader) ([]source, error) {
+	sources := make([]source, table.hi)
 	p := pairing{sources: sources}
-	if err := p.pairFields(w.layout, old.layout, []int{}, 0); err != nil {
+	if err := p.pairFields(table, old.layout, []int{}, 0); err != nil {
 		return nil, err
 	}
-	for i := range MetaColumns() {
+	for i, name := range MetaColumns() {
 		if sources[i].leaf < 0 {
-			return nil, &FileError{Offset: -1, Reason: "no column " + w.leaves[i].path}
+			return nil, &FileError{Offset: -1, Reason: "no column " + name}
 		}
 	}
 	return sources, nil
@@ -146,12 +179,16 @@ func add(levels []int, level int) []int {
 	return append(levels[:len(levels):len(levels)], level)
 }
 
-// copyGroup copies a row group, one column after the other.
-func (w *Writer) copyGroup(ctx context.Context, old *Reader, group int, sources []source, skip func(string) bool) (rows int64, err error) {
+// copyGroup copies a row group, one column after the other. first is the number of its first row.
+func (w *Writer) copyGroup(
+	ctx context.Context, old *Reader, group int, sources []source, first int64, stays func(int64, []byte) bool,
+) (rows int64, err error) {
 	defer old.guard("copy rows", &err)
-	all := old.file.Metadata().RowGroups[group].NumRows
-	keep, rows, err := w.copyKeys(old, group, sources[leafRecordKey], skip, all)
-	if err != nil {
+	if !sources[leafRecordKey].flat(old) {
+		return 0, &FileError{Offset: -1, Reason: "record keys in an array"}
+	}
+	keep, rows, err := w.copyKeys(old, group, sources[leafRecordKey], first, stays)
+	if err != nil || rows == 0 { // columns of rows that all go are not read
 		return 0, err
 	}
 	for leaf, s := range sources {
@@ -164,6 +201,8 @@ func (w *Writer) copyGroup(ctx context.Context, old *Reader, group int, sources 
 			err = w.writeConstant(leaf, w.cfg.FileName, int(rows))
 		case s.leaf < 0:
 			err = w.writeNulls(leaf, int(rows))
+		case s.flat(old):
+			err = w.copyFlat(old, group, leaf, s, keep, rows)
 		default:
 			err = w.copyLeaf(old, group, leaf, s, keep, rows)
 		}
@@ -174,33 +213,7 @@ func (w *Writer) copyGroup(ctx context.Context, old *Reader, group int, sources 
 	return rows, w.endRows(rows, old.file.Metadata().RowGroups[group].TotalByteSize)
 }
 
-// copyKeys copies the record keys, and so finds out which rows stay: keep is nil when all do.
-func (w *Writer) copyKeys(old *Reader, group int, s source, skip func(string) bool, all int64) (keep []bool, rows int64, err error) {
-	c := copier{w: w, leaf: leafRecordKey, source: s}
-	if skip != nil {
-		keep = make([]bool, 0, min(all, maxPageValues))
-	}
-	c.each = func(v parquet.Value) (stays bool, err error) {
-		key := v.ByteArray()
-		if v.IsNull() || len(key) == 0 {
-			return false, &FileError{Offset: -1, Reason: "a row without record key"}
-		}
-		stays = skip == nil || !skip(string(key))
-		if skip != nil {
-			keep = append(keep, stays)
-		}
-		if stays {
-			w.keys.add(string(key))
-		}
-		return stays, nil
-	}
-	rows, err = c.run(old, group)
-	if err == nil && c.seen != all {
-		err = &FileError{Offset: -1, Reason: fmt.Sprintf("%d record keys in %d rows", c.seen, all)}
-	}
-	return keep, rows, err
-}
-
+// copyLeaf copies a column of an array or a map, or one whose levels alone are taken.
 func (w *Writer) copyLeaf(old *Reader, group, leaf int, s source, keep []bool, want int64) error {
 	c := copier{w: w, leaf: leaf, source: s}
 	if keep != nil {

@@ -17,6 +17,11 @@ func (k *keyList) add(key string) {
 	k.ends = append(k.ends, len(k.texts))
 }
 
+func (k *keyList) addBytes(key []byte) {
+	k.texts = append(k.texts, key...)
+	k.ends = append(k.ends, len(k.texts))
+}
+
 func (k *keyList) reset() { k.texts, k.ends = k.texts[:0], k.ends[:0] }
 
 func (k *keyList) all(yield func([]byte) bool) {

@@ -85,11 +85,11 @@ func (m *merger) block(ctx context.Context, l openLog, b *logfile.Block) error {
 	var err error
 	switch b.Type {
 	case logfile.AvroData:
-		err = m.records(ctx, b)
+		err = m.records(ctx, l, b)
 	case logfile.Delete:
 		err = m.deletes(b)
 	case logfile.ParquetData:
-		err = m.parquetRecords(ctx, b)
+		err = m.parquetBlock(ctx, l, b)
 	case logfile.HFileData:
 		return unsupported("HFILE_DATA_BLOCK")
 	default:
@@ -107,12 +107,17 @@ func (m *merger) block(ctx context.Context, l openLog, b *logfile.Block) error {
 // checkEvery is how many records pass between two looks at the context.
 const checkEvery = 4096
 
-func (m *merger) records(ctx context.Context, b *logfile.Block) error {
+// records takes an Avro block's records. Its content becomes a segment: what wins is not copied.
+func (m *merger) records(ctx context.Context, l openLog, b *logfile.Block) error {
 	s, err := m.schema(b.Header[logfile.Schema])
 	if err != nil {
 		return err
 	}
-	n := 0
+	if int64(len(b.Content)) > maxSegment {
+		return fmt.Errorf("a block of %d bytes, %d are allowed", len(b.Content), int64(maxSegment))
+	}
+	m.winners.begin(segment{log: l.name, offset: b.Offset, schema: s, content: b.Content})
+	n, at := 0, avroHeadBytes
 	for datum, err := range logfile.Records(b) {
 		if err != nil {
 			return err
@@ -120,30 +125,52 @@ func (m *merger) records(ctx context.Context, b *logfile.Block) error {
 		if n++; n%checkEvery == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err := m.record(s, datum); err != nil {
+		at += avroLengthBytes
+		if err := m.record(s, datum, at); err != nil {
 			return err
 		}
+		at += len(datum)
 	}
-	return nil
+	return m.winners.finish()
 }
 
-// record merges a record, whose bytes are the caller's again afterwards.
-func (m *merger) record(s *schema, datum []byte) error {
-	m.stats.LogRecords++
+// An Avro block's content is a version and a count, and then records, each behind its length (HoodieAvroDataBlock).
+const (
+	avroHeadBytes   = 8
+	avroLengthBytes = 4
+)
+
+// maxSegment is the greatest content whose places fit a winner. Hudi has blocks of less, since it cuts lengths to 31 bits.
+const maxSegment = 1<<32 - 1
+
+// record merges a record that is at an offset of the open segment.
+func (m *merger) record(s *schema, datum []byte, at int) error {
 	rec, err := s.scan(datum)
 	if err != nil {
 		return err
 	}
-	n := winner{ordering: rec.ordering, deleted: rec.deleted, schema: s}
-	n.always = n.deleted && n.ordering.Kind == logfile.OrderingInt && n.ordering.Int64() == 0
-	old := m.winners.get(rec.key)
-	if old != nil && !m.beats(&n, old) {
-		return nil
+	v := version{ordering: rec.ordering, deleted: rec.deleted}
+	v.always = v.deleted && v.ordering.Kind == logfile.OrderingInt && v.ordering.Int64() == 0
+	m.offer(rec.key, v, at, len(datum))
+	return nil
+}
+
+// offer takes a record of a data block. Where it is says at and size, in the open segment.
+func (m *merger) offer(key []byte, v version, at, size int) {
+	m.stats.LogRecords++
+	m.contend(key, v, at, size)
+}
+
+// contend makes a record or a deletion its key's winner if it wins.
+func (m *merger) contend(key []byte, v version, at, size int) {
+	hash := m.winners.hash(key)
+	number, known := m.winners.find(key, hash)
+	if !known {
+		number = m.winners.add(key, hash)
+	} else if m.ordering != nil && !m.beats(v, m.winners.version(m.winners.at(number))) {
+		return
 	}
-	if rec.deleted {
-		datum = nil
-	}
-	return m.winners.put(old, rec.key, n, datum)
+	m.winners.put(number, v, at, size)
 }
 
 func (m *merger) deletes(b *logfile.Block) error {
@@ -152,15 +179,7 @@ func (m *merger) deletes(b *logfile.Block) error {
 		return err
 	}
 	for _, r := range records {
-		key := []byte(r.Key)
-		n := winner{ordering: r.Ordering, deleted: true, always: r.Ordering.ByCommitTime()}
-		old := m.winners.get(key)
-		if old != nil && !m.beats(&n, old) {
-			continue
-		}
-		if err := m.winners.put(old, key, n, nil); err != nil {
-			return err
-		}
+		m.contend([]byte(r.Key), version{ordering: r.Ordering, deleted: true, always: r.Ordering.ByCommitTime()}, 0, 0)
 	}
 	return nil
 }

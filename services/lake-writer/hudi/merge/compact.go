@@ -28,7 +28,7 @@ func Compact(ctx context.Context, cfg Config, base *basefile.Reader, logs []Sour
 		if err := m.decide(ctx, base); err != nil {
 			return Stats{}, err
 		}
-		kept, err := out.CopyFrom(ctx, base, m.replaced)
+		kept, err := out.CopyRows(ctx, base, func(_ int64, key []byte) bool { return !m.replaced(key) })
 		if err != nil {
 			return Stats{}, fmt.Errorf("copy rows of the base file: %w", err)
 		}
@@ -60,11 +60,11 @@ func (m *merger) decide(ctx context.Context, base *basefile.Reader) error {
 			continue
 		}
 		w.base = true
-		var old winner
+		var old version
 		if len(row.Values) > 1 {
 			old.ordering = orderingOf(row.Values[1], m.ordering)
 		}
-		w.lost = !m.beats(w, &old)
+		w.lost = !m.beats(m.winners.version(w), old)
 	}
 	return nil
 }
@@ -83,8 +83,8 @@ func (m *merger) winsOverAll(base *basefile.Reader) bool {
 	if greatest.Kind != logfile.OrderingLong && greatest.Kind != logfile.OrderingInt {
 		return false
 	}
-	for _, w := range m.winners.all() {
-		if order, ok := w.ordering.Compare(greatest); !w.always && (!ok || order < 0) {
+	for w := range m.winners.all() {
+		if order, ok := m.winners.version(w).ordering.Compare(greatest); !w.always && (!ok || order < 0) {
 			return false
 		}
 	}
@@ -92,8 +92,8 @@ func (m *merger) winsOverAll(base *basefile.Reader) bool {
 }
 
 // replaced reports whether a row of the base file does not stay. A winner that lost to it is its key's no more.
-func (m *merger) replaced(key string) bool {
-	w := m.winners.index[key]
+func (m *merger) replaced(key []byte) bool {
+	w := m.winners.get(key)
 	if w == nil || w.lost {
 		return false
 	}
@@ -106,41 +106,69 @@ func (m *merger) replaced(key string) bool {
 	return true
 }
 
+// appendWinners adds the winners' records, segment by segment, so that what was spilled is read from its beginning to its end.
 func (m *merger) appendWinners(ctx context.Context, out *basefile.Writer) error {
-	indexes := make(map[*schema]int)
-	for i, w := range m.winners.all() {
-		if w.lost || w.deleted {
+	for i := range m.winners.list {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		g := &m.winners.list[i]
+		if g.live == 0 {
 			continue
 		}
-		if i%checkEvery == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		index, known := indexes[w.schema]
-		if !known {
-			var err error
-			if index, err = out.AddWriterSchema(w.schema.text); err != nil {
-				return fmt.Errorf("schema of a log block: %w", err)
-			}
-			indexes[w.schema] = index
-		}
-		datum, err := m.winners.load(w)
+		content, err := m.winners.load(g)
 		if err != nil {
 			return err
 		}
-		meta, payload, err := logfile.SplitMeta(datum)
+		if g.rows {
+			err = m.appendRows(ctx, g, content, out)
+		} else {
+			err = m.appendRecords(g, content, out)
+		}
 		if err != nil {
-			return fmt.Errorf("record %q: %w", w.key, err)
-		}
-		rec := basefile.KeptRecord{CommitTime: meta.CommitTime, SeqNo: meta.SeqNo, Key: w.key, Writer: index, Payload: payload}
-		if err := out.AppendKept(rec); err != nil {
-			return fmt.Errorf("add record %q: %w", w.key, err)
-		}
-		m.stats.Rows++
-		if !w.base {
-			m.stats.Inserted++
+			return err
 		}
 	}
 	return nil
+}
+
+// appendRecords adds the winners of a segment of Avro records.
+func (m *merger) appendRecords(g *segment, content []byte, out *basefile.Writer) error {
+	index, err := out.AddWriterSchema(g.schema.text)
+	if err != nil {
+		return fmt.Errorf("schema of a log block: %w", err)
+	}
+	for w := range m.winners.of(g) {
+		if err := out.AppendMerged(content[w.at:][:w.size], index); err != nil {
+			return fmt.Errorf("add record %q: %w", m.winners.keyOf(w), err)
+		}
+		m.count(w)
+	}
+	return nil
+}
+
+// appendRows adds the winners of a segment of rows, column by column.
+func (m *merger) appendRows(ctx context.Context, g *segment, content []byte, out *basefile.Writer) error {
+	file, stays, err := m.rowsOf(g, content)
+	if err != nil {
+		return err
+	}
+	rows, err := out.CopyRows(ctx, file, func(row int64, _ []byte) bool { return row < int64(len(stays)) && stays[row] })
+	if err != nil {
+		return g.fail(err)
+	}
+	if want := int64(len(stays)); rows > want {
+		return g.fail(fmt.Errorf("%d rows of %d", rows, want))
+	}
+	return nil
+}
+
+// count adds a winner's row to the figures.
+func (m *merger) count(w *winner) {
+	m.stats.Rows++
+	if !w.base {
+		m.stats.Inserted++
+	}
 }
 
 // orderingOf is a base file's value as its column's Java class; null and what is of another class are nothing.

@@ -60,12 +60,13 @@ const defaultMemoryBytes = 64 << 20
 
 // merger is one run over a slice.
 type merger struct {
-	cfg      Config
-	table    *schema // the table's, with meta fields
-	ordering *node   // the ordering field's type in the table; nil merges by commit time
-	schemas  map[string]*schema
-	winners  *winners
-	stats    Stats
+	cfg       Config
+	table     *schema // the table's, with meta fields
+	ordering  *node   // the ordering field's type in the table; nil merges by commit time
+	schemas   map[string]*schema
+	columnsOf *basefile.Table // the table's, for files; parsed when it is asked for first
+	winners   *winners
+	stats     Stats
 }
 
 // newMerger compiles the table's schema.

@@ -5,19 +5,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/basefile"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/logfile"
 )
 
-// parquetRecords takes the rows of a Parquet block as records of the block's schema, as HoodieParquetDataBlock does: the header's schema
-// decides, not the file's, whose columns are found by name. One row at a time is decoded, beside the block.
-func (m *merger) parquetRecords(ctx context.Context, b *logfile.Block) error {
+// parquetBlock takes the rows of a Parquet block, as HoodieParquetDataBlock does: the header's schema decides, not the file's, whose columns
+// are found by name. Where the file's columns become the table's as they are, its bytes are kept, and only what merging asks for is read now.
+func (m *merger) parquetBlock(ctx context.Context, l openLog, b *logfile.Block) error {
 	s, err := m.schema(b.Header[logfile.Schema])
-	if err != nil {
-		return err
-	}
-	text, err := withoutMetaFields(s.text)
 	if err != nil {
 		return err
 	}
@@ -25,8 +22,88 @@ func (m *merger) parquetRecords(ctx context.Context, b *logfile.Block) error {
 	if err != nil {
 		return err
 	}
+	fits, err := m.fits(s, file)
+	if err != nil {
+		return err
+	}
+	if !fits {
+		return m.parquetRecords(ctx, s, l, b, file)
+	}
+	m.winners.begin(segment{log: l.name, offset: b.Offset, schema: s, rows: true, content: b.Content})
+	columns := []string{basefile.RecordKeyColumn}
+	ordering, deleted := -1, -1
+	if s.orderingAt >= 0 && slices.Contains(file.Columns(), m.cfg.Ordering) {
+		ordering, columns = len(columns), append(columns, m.cfg.Ordering)
+	}
+	if s.deletedAt >= 0 && slices.Contains(file.Columns(), deletedField) {
+		deleted, columns = len(columns), append(columns, deletedField)
+	}
+	n := 0
+	for row, err := range file.Rows(columns) {
+		if err != nil {
+			return err
+		}
+		if n++; n%checkEvery == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		key, _ := row.Values[0].(string)
+		if key == "" {
+			return &basefile.FileError{Offset: -1, Reason: fmt.Sprintf("row %d has no record key", n-1)}
+		}
+		var v version
+		if ordering >= 0 {
+			v.ordering = orderingOf(row.Values[ordering], m.ordering)
+		}
+		if deleted >= 0 {
+			v.deleted, _ = row.Values[deleted].(bool)
+			v.always = v.deleted && v.ordering.Kind == logfile.OrderingInt && v.ordering.Int64() == 0
+		}
+		m.offer([]byte(key), v, n-1, 0)
+	}
+	return m.winners.finish()
+}
+
+// fits reports whether a block's file has no column that the header's schema lacks, and each becomes the table's of its name as it is.
+func (m *merger) fits(s *schema, file *basefile.Reader) (bool, error) {
+	if m.columnsOf == nil {
+		table, err := basefile.ParseTable(m.cfg.TableSchema)
+		if err != nil {
+			return false, err
+		}
+		m.columnsOf = table
+	}
+	meta := basefile.MetaColumns()
+	for _, name := range file.Columns() {
+		if !slices.Contains(meta, name) && s.payload.index(name) < 0 {
+			return false, nil
+		}
+	}
+	return m.columnsOf.Takes(file) == nil, nil
+}
+
+// rowsOf opens a segment of rows, and says which of them are winners; those are counted.
+func (m *merger) rowsOf(g *segment, content []byte) (file *basefile.Reader, stays []bool, err error) {
+	if file, err = basefile.OpenReader(bytes.NewReader(content), int64(len(content))); err != nil {
+		return nil, nil, g.fail(err)
+	}
+	stays = make([]bool, file.NumRows()) // as many as were read
+	for w := range m.winners.of(g) {
+		stays[w.at] = true
+		m.count(w)
+	}
+	return file, stays, nil
+}
+
+// parquetRecords takes the rows of a Parquet block as Avro records of its header's schema, which is how columns that the table has no more
+// are left out and types change. They make segments of their own, since they are longer than the block.
+func (m *merger) parquetRecords(ctx context.Context, s *schema, l openLog, b *logfile.Block, file *basefile.Reader) error {
+	text, err := withoutMetaFields(s.text)
+	if err != nil {
+		return err
+	}
 	var e encoder
 	n := 0
+	m.winners.begin(segment{log: l.name, offset: b.Offset, schema: s})
 	for row, err := range file.RowsAs(text, nil) {
 		if err != nil {
 			return err
@@ -34,16 +111,26 @@ func (m *merger) parquetRecords(ctx context.Context, b *logfile.Block) error {
 		if n++; n%checkEvery == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		e.data = e.data[:0]
+		if len(e.data) >= encodedBytes {
+			if err := m.winners.finishWith(e.data); err != nil {
+				return err
+			}
+			m.winners.begin(segment{log: l.name, offset: b.Offset, schema: s})
+			e.data = nil
+		}
+		at := len(e.data)
 		if err := e.row(row, s.payload); err != nil {
 			return err
 		}
-		if err := m.record(s, e.data); err != nil {
+		if err := m.record(s, e.data[at:], at); err != nil {
 			return err
 		}
 	}
-	return nil
+	return m.winners.finishWith(e.data)
 }
+
+// encodedBytes is about how long a segment of records is that come of Parquet rows.
+const encodedBytes = 1 << 20
 
 // withoutMetaFields is the text of a schema, known to begin with the meta fields, of what comes behind them.
 func withoutMetaFields(text string) (string, error) {

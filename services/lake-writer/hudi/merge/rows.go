@@ -58,19 +58,58 @@ func (m *merger) rows(
 			return stopped, err
 		}
 	}
-	for _, w := range m.winners.all() {
-		if w.lost || w.deleted {
+	for i := range m.winners.list {
+		g := &m.winners.list[i]
+		if g.live == 0 {
 			continue
 		}
-		datum, err := m.winners.load(w)
+		content, err := m.winners.load(g)
 		if err != nil {
 			return false, err
 		}
-		row, err := w.schema.decode(datum, m.table, columns)
+		if g.rows {
+			stopped, err = m.segmentRows(ctx, g, content, columns, yield)
+		} else {
+			stopped, err = m.segmentRecords(g, content, columns, yield)
+		}
+		if stopped || err != nil {
+			return stopped, err
+		}
+	}
+	return false, nil
+}
+
+// segmentRecords yields the winners of a segment of Avro records.
+func (m *merger) segmentRecords(g *segment, content []byte, columns []string, yield func(basefile.Row, error) bool) (stopped bool, err error) {
+	for w := range m.winners.of(g) {
+		row, err := g.schema.decode(content[w.at:][:w.size], m.table, columns)
 		if err != nil {
-			return false, fmt.Errorf("record %q: %w", w.key, err)
+			return false, fmt.Errorf("record %q: %w", m.winners.keyOf(w), err)
 		}
 		if !yield(row, nil) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// segmentRows yields the winners of a segment of rows.
+func (m *merger) segmentRows(
+	ctx context.Context, g *segment, content []byte, columns []string, yield func(basefile.Row, error) bool,
+) (stopped bool, err error) {
+	file, stays, err := m.rowsOf(g, content)
+	if err != nil {
+		return false, err
+	}
+	n := 0
+	for row, err := range file.RowsAs(m.cfg.TableSchema, columns) {
+		if err != nil {
+			return false, g.fail(err)
+		}
+		if n++; n%checkEvery == 0 && ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		if n <= len(stays) && stays[n-1] && !yield(row, nil) {
 			return true, nil
 		}
 	}
@@ -97,12 +136,12 @@ func (m *merger) baseRows(ctx context.Context, base *basefile.Reader, columns []
 		key, _ := value.(string)
 		if w := m.winners.get([]byte(key)); w != nil {
 			w.base = true
-			var old winner
+			var old version
 			if m.ordering != nil {
 				v, _ := row.Get(m.cfg.Ordering)
 				old.ordering = orderingOf(v, m.ordering)
 			}
-			if w.lost = !m.beats(w, &old); !w.lost {
+			if w.lost = !m.beats(m.winners.version(w), old); !w.lost {
 				continue
 			}
 		}
