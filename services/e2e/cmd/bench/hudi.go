@@ -40,7 +40,7 @@ type measure struct {
 var measures = []measure{
 	{name: "file", text: "Avro bytes to a base file, 32 columns, zstd level 1: this library, parquet-go's column writers, DuckDB's COPY", run: (*library).file},
 	{name: "log", text: "records into Avro blocks and into Parquet blocks of a log", run: (*library).log},
-	{name: "compact", text: "merging of log records, and of a base file, into a new base file", run: (*library).compact},
+	{name: "compact", text: compactText, run: (*library).compact},
 	{name: "commit", text: "small commits", run: (*library).commit},
 	{name: "snapshot", text: "reading a whole table: this library, hudi-rs", run: (*library).snapshot},
 	{name: "archive", text: "a table of many commits with archiving (long: not among the defaults)", run: (*library).archive, long: true},
@@ -68,7 +68,7 @@ func parseHudi(args []string, stderr io.Writer) (*library, []measure, error) {
 		flags.PrintDefaults()
 	}
 	flags.IntVar(&l.rounds, "rounds", 5, "rounds of each measure")
-	flags.IntVar(&l.rows, "rows", 200_000, "rows of files and tables; log records of a compaction are five times, commits of archive a twentieth of it")
+	flags.IntVar(&l.rows, "rows", 200_000, "rows of files and tables; log records of a compaction are up to five times, commits of archive a twentieth of it")
 	flags.StringVar(&l.profile, "cpuprofile", "", "write a CPU profile of this process (not of file's) to a file")
 	var wanted []measure
 	take := func(name string) error {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/playhead-pipeline/playhead/services/internal/lifecycle"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/basefile"
+	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/logfile"
 )
 
 func TestHudiFlags(t *testing.T) {
@@ -64,7 +65,7 @@ func TestHudiMeasures(t *testing.T) {
 			t.Errorf("%s: %v", m.name, err)
 		}
 	}
-	for _, want := range []string{"updates of rows", "new rows", "MERGE_ON_READ", "hudi-rs                      not measured", "        50  "} {
+	for _, want := range []string{"as with Spark, Avro data", "updates, Parquet data", "new rows, Avro data", "the file alone", "MERGE_ON_READ", "hudi-rs                      not measured", "        50  "} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("output lacks %q:\n%s", want, &out)
 		}
@@ -74,17 +75,22 @@ func TestHudiMeasures(t *testing.T) {
 // A compaction whose counts are not as expected is an error, and no rate.
 func TestCompactionIsChecked(t *testing.T) {
 	t.Parallel()
-	l := &library{rounds: 1, rows: 100}
-	base, err := l.baseFile()
+	c, err := newCompaction("short", true, 100, []logContent{{50, 100, 1}}, logfile.AvroData)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &compaction{name: "short", base: base, records: 1, rows: 100}
-	w, err := basefile.NewWriter(io.Discard, l.outConfig())
+	if c.records != 100 || c.rows != 150 || c.inserted != 50 || len(c.winners) != 100 {
+		t.Errorf("%d records, %d rows, %d inserted, %d winners", c.records, c.rows, c.inserted, len(c.winners))
+	}
+	w, err := basefile.NewWriter(io.Discard, c.table)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.run(t.Context(), w, l.outConfig()); err == nil {
+	if err := c.run(t.Context(), w); err != nil {
+		t.Error(err)
+	}
+	c.records++
+	if err := c.run(t.Context(), w); err == nil {
 		t.Error("a log record that is not there was counted")
 	}
 }
