@@ -16,26 +16,39 @@ const flatRows = 1024
 
 // flatColumn reads a leaf that no array or map is above, a page at a time, into the form that pages.Batch has.
 type flatColumn struct {
-	old    *Reader
-	leaf   *layout
-	pages  parquet.Pages
-	left   int64        // values that the footer promises
-	dict   []uint64     // the dictionary's values
-	texts  []byte       // and their bytes
-	page   parquet.Page // the one that the batch's bytes are of
-	values []uint64     // of the page that are not null
-	text   []byte       // their bytes
-	defs   []byte       // of the page's rows; nil when none may be null
-	rows   int          // of the page
-	known  parquet.Dictionary
+	old   *Reader
+	leaf  *layout
+	pages parquet.Pages
+	left  int64        // values that the footer promises
+	page  parquet.Page // what the texts are in
+	text  []byte       // bytes of the values
+	defs  []byte       // of the page's rows; nil when none may be null
+	rows  int          // of the page
+	*flatBuffers
+
+	known parquet.Dictionary // which dict has
+	texts []byte             // bytes of its values
 }
 
-func (r *Reader) flatColumn(group, leaf int) (*flatColumn, error) {
+// flatBuffers serve one column after the other.
+type flatBuffers struct {
+	values []uint64    // of the page that are not null
+	dict   []uint64    // the dictionary's
+	batch  pages.Batch // what is gathered; its text is a page's
+}
+
+// flatColumn opens a leaf of a row group. The buffers may be nil.
+func (r *Reader) flatColumn(group, leaf int, buffers *flatBuffers) (*flatColumn, error) {
 	chunk := &r.file.Metadata().RowGroups[group].Columns[leaf].MetaData
 	if err := checkPages(r.at, r.size, chunk); err != nil {
 		return nil, err
 	}
-	return &flatColumn{old: r, leaf: r.leaves[leaf], pages: r.file.RowGroups()[group].ColumnChunks()[leaf].Pages(), left: chunk.NumValues}, nil
+	if buffers == nil {
+		buffers = new(flatBuffers)
+	}
+	return &flatColumn{
+		old: r, leaf: r.leaves[leaf], pages: r.file.RowGroups()[group].ColumnChunks()[leaf].Pages(), left: chunk.NumValues, flatBuffers: buffers,
+	}, nil
 }
 
 // next reads a page; ok is false behind the last one.
@@ -183,7 +196,7 @@ func (s *source) flat(old *Reader) bool {
 
 // copyFlat copies a column that no array or map is above, page by page: values are decoded once and gathered, not looked at one by one.
 func (w *Writer) copyFlat(old *Reader, group, leaf int, s source, keep []bool, want int64) (err error) {
-	c, err := old.flatColumn(group, s.leaf)
+	c, err := old.flatColumn(group, s.leaf, &w.copying)
 	if err != nil {
 		return err
 	}
@@ -221,13 +234,12 @@ type gatherer struct {
 	w       *Writer
 	leaf    int
 	source  source
-	batch   pages.Batch // of its own: its text is a page's
 	written int64
 }
 
 // page writes the rows of a page. keep is nil when all stay.
 func (g *gatherer) page(c *flatColumn, keep []bool) error {
-	g.batch.Text = c.text
+	c.batch.Text = c.text
 	next := 0 // value
 	for from := 0; from < c.rows; from += flatRows {
 		to := min(from+flatRows, c.rows)
@@ -238,7 +250,7 @@ func (g *gatherer) page(c *flatColumn, keep []bool) error {
 		if rows == 0 {
 			continue
 		}
-		if err := g.w.writeColumn(g.leaf, &g.batch, rows); err != nil {
+		if err := g.w.writeColumn(g.leaf, &c.batch, rows); err != nil {
 			return err
 		}
 		g.written += int64(rows)
@@ -248,7 +260,7 @@ func (g *gatherer) page(c *flatColumn, keep []bool) error {
 
 // gather makes a batch of some of the page's rows.
 func (g *gatherer) gather(c *flatColumn, keep []bool, from, to int, next *int) (rows int, err error) {
-	b, levels, target := &g.batch, g.source.levels, g.w.leaves[g.leaf]
+	b, levels, target := &c.batch, g.source.levels, g.w.leaves[g.leaf]
 	b.Defs, b.Values = b.Defs[:0], b.Values[:0]
 	for row := from; row < to; row++ {
 		level, present := levels[0], true
@@ -281,7 +293,7 @@ func (w *Writer) copyKeys(
 	old *Reader, group int, s source, first int64, stays func(row int64, key []byte) bool,
 ) (keep []bool, rows int64, err error) {
 	all := old.file.Metadata().RowGroups[group].NumRows
-	c, err := old.flatColumn(group, s.leaf)
+	c, err := old.flatColumn(group, s.leaf, &w.copying)
 	if err != nil {
 		return nil, 0, err
 	}

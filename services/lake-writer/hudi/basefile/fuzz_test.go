@@ -97,6 +97,9 @@ func readAnything(t *testing.T, data []byte) {
 			checkFileError(t, err)
 		}
 	}
+	if _, err := r.KeyRows("l", "flag", func(int64, KeyRow) error { return nil }); err != nil {
+		checkFileError(t, err)
+	}
 	w, err := NewWriter(io.Discard, testConfig("20261122080000000"))
 	if err != nil {
 		t.Fatal(err)

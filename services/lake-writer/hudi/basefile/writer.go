@@ -107,6 +107,7 @@ type Writer struct {
 		arena      []byte // symbols, then payloads, keys and sequence numbers: what values are places in
 	}
 	scratch pages.Batch // of values that do not come by the batch
+	copying flatBuffers // of columns of older files
 
 	seqno         sequence
 	rows          int64 // in the whole file, the batch not counted

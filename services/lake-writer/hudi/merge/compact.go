@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/hamba/avro/v2"
@@ -42,31 +41,20 @@ func (m *merger) decide(ctx context.Context, base *basefile.Reader) error {
 	if m.winsOverAll(base) {
 		return nil
 	}
-	columns := []string{basefile.RecordKeyColumn}
-	if m.ordering != nil && slices.Contains(base.Columns(), m.cfg.Ordering) {
-		columns = append(columns, m.cfg.Ordering)
+	ordering := ""
+	if m.ordering != nil {
+		ordering = m.cfg.Ordering
 	}
-	n := 0
-	for row, err := range base.Rows(columns) {
-		if err != nil {
-			return fmt.Errorf("read keys of the base file: %w", err)
+	err := m.keyRows(ctx, base, ordering, "", func(_ int64, key []byte, old version) {
+		if w := m.winners.get(key); w != nil {
+			w.base = true
+			w.lost = !m.beats(m.winners.version(w), old)
 		}
-		if n++; n%checkEvery == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		key, _ := row.Values[0].(string)
-		w := m.winners.get([]byte(key))
-		if w == nil {
-			continue
-		}
-		w.base = true
-		var old version
-		if len(row.Values) > 1 {
-			old.ordering = orderingOf(row.Values[1], m.ordering)
-		}
-		w.lost = !m.beats(m.winners.version(w), old)
+	})
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("read keys of the base file: %w", err)
 	}
-	return nil
+	return err
 }
 
 // winsOverAll reports whether every winner surely wins over whatever row of its key the base file has, by the greatest ordering value in

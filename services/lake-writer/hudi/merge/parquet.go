@@ -30,15 +30,54 @@ func (m *merger) parquetBlock(ctx context.Context, l openLog, b *logfile.Block) 
 		return m.parquetRecords(ctx, s, l, b, file)
 	}
 	m.winners.begin(segment{log: l.name, offset: b.Offset, schema: s, rows: true, content: b.Content})
+	ordering, deleted := "", ""
+	if s.orderingAt >= 0 {
+		ordering = m.cfg.Ordering
+	}
+	if s.deletedAt >= 0 {
+		deleted = deletedField
+	}
+	err = m.keyRows(ctx, file, ordering, deleted, func(row int64, key []byte, v version) {
+		v.always = v.deleted && v.ordering.Kind == logfile.OrderingInt && v.ordering.Int64() == 0
+		m.offer(key, v, int(row), 0)
+	})
+	if err != nil {
+		return err
+	}
+	return m.winners.finish()
+}
+
+// keyRows reads of each row of a file what merging compares. An empty name asks for no column, and a column that the file lacks is null.
+func (m *merger) keyRows(
+	ctx context.Context, file *basefile.Reader, ordering, deleted string, each func(row int64, key []byte, v version),
+) error {
+	kind := logfile.OrderingNone
+	if ordering != "" {
+		kind = orderingKind(m.ordering)
+	}
+	if kind == logfile.OrderingNone || kind == logfile.OrderingLong || kind == logfile.OrderingInt || kind == logfile.OrderingDate {
+		ok, err := file.KeyRows(ordering, deleted, func(row int64, k basefile.KeyRow) error {
+			if row%checkEvery == 0 && ctx.Err() != nil {
+				return ctx.Err()
+			}
+			v := version{deleted: k.Flag}
+			if k.Ordered {
+				v.ordering = numberOrdering(k.Number, kind)
+			}
+			each(row, k.Key, v)
+			return nil
+		})
+		if ok || err != nil {
+			return err
+		}
+	}
 	columns := []string{basefile.RecordKeyColumn}
-	ordering, deleted := -1, -1
-	if s.orderingAt >= 0 && slices.Contains(file.Columns(), m.cfg.Ordering) {
-		ordering, columns = len(columns), append(columns, m.cfg.Ordering)
+	for _, name := range []string{ordering, deleted} {
+		if name != "" && slices.Contains(file.Columns(), name) {
+			columns = append(columns, name)
+		}
 	}
-	if s.deletedAt >= 0 && slices.Contains(file.Columns(), deletedField) {
-		deleted, columns = len(columns), append(columns, deletedField)
-	}
-	n := 0
+	n := int64(0)
 	for row, err := range file.Rows(columns) {
 		if err != nil {
 			return err
@@ -51,16 +90,27 @@ func (m *merger) parquetBlock(ctx context.Context, l openLog, b *logfile.Block) 
 			return &basefile.FileError{Offset: -1, Reason: fmt.Sprintf("row %d has no record key", n-1)}
 		}
 		var v version
-		if ordering >= 0 {
-			v.ordering = orderingOf(row.Values[ordering], m.ordering)
+		if o, ok := row.Get(ordering); ok {
+			v.ordering = orderingOf(o, m.ordering)
 		}
-		if deleted >= 0 {
-			v.deleted, _ = row.Values[deleted].(bool)
-			v.always = v.deleted && v.ordering.Kind == logfile.OrderingInt && v.ordering.Int64() == 0
+		if d, ok := row.Get(deleted); ok {
+			v.deleted, _ = d.(bool)
 		}
-		m.offer([]byte(key), v, n-1, 0)
+		each(n-1, []byte(key), v)
 	}
-	return m.winners.finish()
+	return nil
+}
+
+// numberOrdering is a whole number as the Java class of the table's column.
+func numberOrdering(v int64, kind logfile.OrderingKind) logfile.Ordering {
+	switch kind {
+	case logfile.OrderingInt:
+		return logfile.IntOrdering(int32(v))
+	case logfile.OrderingDate:
+		return logfile.DateOrdering(int32(v))
+	default:
+		return logfile.LongOrdering(v)
+	}
 }
 
 // fits reports whether a block's file has no column that the header's schema lacks, and each becomes the table's of its name as it is.
