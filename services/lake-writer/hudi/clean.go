@@ -27,7 +27,9 @@ func (p CleanPolicy) text() string {
 	return [...]string{meta.CleanByCommits, meta.CleanByHours, meta.CleanByVersions}[p]
 }
 
-// Pace slows a table service down. Wait is called before each deletion, with the file's size, and its error ends the service.
+// Pace slows a table service down to what its caller allows it: so many bytes a second, or a share of the time, which is what passes between
+// two calls. Wait is called before each file that is deleted or read, with its size, by several goroutines at a time, and its error ends the
+// service.
 type Pace interface {
 	Wait(ctx context.Context, bytes int64) error
 }

@@ -36,6 +36,7 @@ type attempt struct {
 	result        CommitResult
 	clusters      []cluster  // of a clustering, which replaces file groups and not partitions
 	heartbeat     *heartbeat // on a shared table
+	pace          Pace       // of a compaction; nil: none
 	undo          *undo      // of a restore or a rollback of completed commits; nil for what writes
 }
 

@@ -122,7 +122,7 @@ func (a *attempt) writeFile(ctx context.Context, i int) error {
 	f, opts := &a.files[i], a.w.table.options
 	started := opts.now()
 	result, err := opts.writeFile(ctx, a.w.table, fileJob{
-		kind: f.plan.kind, file: f.base, log: f.log, slice: f.plan.slice, instant: a.instant, timeline: a.tl, taskID: i, operation: a.req.Operation,
+		kind: f.plan.kind, pace: a.pace, file: f.base, log: f.log, slice: f.plan.slice, instant: a.instant, timeline: a.tl, taskID: i, operation: a.req.Operation,
 		tableSchema: a.schema, writerSchemas: a.req.WriterSchemas, ordering: a.w.config.OrderingField, records: f.plan.records,
 		parquetFrom: a.req.LogFormat.parquetFrom(opts.parquetFrom), rewritten: a.rewritten, writers: opts.writers,
 	})

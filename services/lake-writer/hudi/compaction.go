@@ -18,6 +18,7 @@ type CompactOptions struct {
 	MinRatio   float64  // or with so many log bytes for each byte of the base file; zero: not looked at
 	// MaxBytes bounds base files and logs read; at least one slice is taken. Zero: no bound. The slices with the most log bytes go first.
 	MaxBytes int64
+	Pace     Pace // of the bytes read, file by file; nil: as fast as it goes
 }
 
 // CompactionGroup is one slice of a compaction.
@@ -77,7 +78,7 @@ func (w *Writer) beginCompaction(ctx context.Context, o CompactOptions) (*attemp
 	if err != nil {
 		return nil, err
 	}
-	a := &attempt{w: w, action: timeline.Compaction, operation: meta.OperationCompact, id: w.table.options.newID(), base: w.mu.head, tl: tl}
+	a := &attempt{w: w, action: timeline.Compaction, operation: meta.OperationCompact, pace: o.Pace, id: w.table.options.newID(), base: w.mu.head, tl: tl}
 	if a.schema, err = w.table.Schema(ctx, tl); err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 // fileJob is one data file to build.
 type fileJob struct {
 	kind          planKind
+	pace          Pace // of what is read; nil: none
 	operation     Operation
 	file          fileslice.BaseFile // what to build, unless it is a log
 	log           fileslice.LogFile

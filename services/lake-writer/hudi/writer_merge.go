@@ -32,13 +32,16 @@ func writeUpsertedFile(ctx context.Context, t *Table, job fileJob) (fileResult, 
 
 // writeCompactedFile merges the slice's logs with its base file.
 func writeCompactedFile(ctx context.Context, t *Table, job fileJob) (fileResult, error) {
-	return t.mergeInto(ctx, job, t.logSources(job.slice.Logs), job.timeline.Committed)
+	return t.mergeInto(ctx, job, t.pacedSources(job.slice.Logs, job.pace), job.timeline.Committed)
 }
 
 // mergeInto builds the job's base file from its slice's base file and logs.
 func (t *Table) mergeInto(ctx context.Context, job fileJob, logs []merge.Source, accept func(timeline.Instant) bool) (fileResult, error) {
 	var base *basefile.Reader
 	if job.slice.HasBase {
+		if err := wait(ctx, job.pace, job.slice.Base.Key(), job.slice.Base.Size); err != nil {
+			return fileResult{}, err
+		}
 		var err error
 		if base, err = t.OpenFile(ctx, job.slice.Base); err != nil {
 			return fileResult{}, fmt.Errorf("open base file %s: %w", job.slice.Base.Key(), err)
@@ -74,12 +77,29 @@ func (t *Table) mergeConfig(schema, ordering string, accept func(timeline.Instan
 }
 
 // logSources opens log files for a merge.
-func (t *Table) logSources(logs []fileslice.LogFile) []merge.Source {
+func (t *Table) logSources(logs []fileslice.LogFile) []merge.Source { return t.pacedSources(logs, nil) }
+
+// pacedSources opens them at a pace, nil for none.
+func (t *Table) pacedSources(logs []fileslice.LogFile, pace Pace) []merge.Source {
 	var sources []merge.Source
 	for _, l := range logs {
 		sources = append(sources, merge.Source{Name: l.Key(), Open: func(ctx context.Context) (io.ReaderAt, int64, error) {
+			if err := wait(ctx, pace, l.Key(), l.Size); err != nil {
+				return nil, 0, err
+			}
 			return t.openObject(ctx, l.Key(), l.Size)
 		}})
 	}
 	return sources
+}
+
+// wait asks a pace before a file is read.
+func wait(ctx context.Context, pace Pace, key string, bytes int64) error {
+	if pace == nil {
+		return nil
+	}
+	if err := pace.Wait(ctx, bytes); err != nil {
+		return fmt.Errorf("wait to read %s: %w", key, err)
+	}
+	return nil
 }

@@ -180,6 +180,7 @@ func (c *flatColumn) release() {
 
 func (c *flatColumn) close() error {
 	c.release()
+	c.batch.Text = nil // it is the last page's
 	if err := c.pages.Close(); err != nil {
 		return c.old.fileError("close column "+c.leaf.path, err)
 	}

@@ -39,8 +39,9 @@ func (w *Writer) AppendMerged(datum []byte, writer int) error {
 		c.Values = append(c.Values, pages.Span(start+f[0], f[1]))
 		c.Defs = append(c.Defs, 1)
 	}
-	key := fields[leafRecordKey]
-	w.keys.addBytes(datum[key[0]:][:key[1]])
+	if key := fields[leafRecordKey]; !w.cfg.LogBlock {
+		w.keys.addBytes(datum[key[0]:][:key[1]])
+	}
 	b.rows++
 	return w.flushFull()
 }
