@@ -18,8 +18,12 @@
 //
 // # Memory
 //
-// Of each key that the logs hold, the winner's Avro bytes are kept in memory up to Config.MemoryBytes and behind that in a
-// temporary file. The index (about 200 bytes and the key, for each key) counts but always stays in memory, on top of the bound where
-// it alone reaches it, as does the one block that is being read. A record of a Parquet block is turned into Avro first. Rows of the
-// base file are streamed.
+// A winner is a place in a block, and blocks stay as they are: in memory up to Config.MemoryBytes, behind that in a temporary file,
+// until all of their records lost to later ones. What won is read block after block, so that the file is read once, from its
+// beginning to its end, and rows come in the order of the records that won. The index (about a hundred bytes and the key, for each
+// key) counts but always stays in memory, on top of the bound where it alone reaches it, as does the one block that is being read.
+// Rows of the base file are streamed.
+//
+// Of a Parquet block, keys, ordering values and deletions are read first and the columns of its winners in the end, column by column.
+// Where a block's columns do not become the table's as they are, its rows are turned into Avro records, which do.
 package merge
