@@ -179,9 +179,10 @@ func (w *winners) setOrdering(x *winner, o logfile.Ordering) {
 	if !wasText { // else its place is free
 		x.number = int64(len(w.orderings))
 		w.orderings = append(w.orderings, logfile.Ordering{})
+		w.held += textOrderingBytes
 	}
+	w.held += int64(len(o.Text()) - len(w.orderings[x.number].Text()))
 	w.orderings[x.number] = o
-	w.held += textOrderingBytes + int64(len(o.Text()))
 }
 
 // version is what merging compares of a winner.
