@@ -1,9 +1,6 @@
 package basefile
 
-import (
-	"fmt"
-	"iter"
-)
+import "iter"
 
 // RowsAs yields the rows as a table of the given schema (Avro, without meta columns) shows them: its columns (nil: the meta columns
 // and all of the schema), records with the table's fields in the table's order, and null for what this older file lacks. It
@@ -43,14 +40,15 @@ type shape struct {
 }
 
 func (r *Reader) viewAs(tableSchema string, columns []string) (*view, error) {
-	table, err := parseSchema(tableSchema)
+	root, err := readLayout(tableSchema)
 	if err != nil {
-		return nil, fmt.Errorf("table schema: %w", err)
+		return nil, err
 	}
-	root, err := layouter{reading: true}.table(table)
-	if err != nil {
-		return nil, fmt.Errorf("table schema: %w", err)
-	}
+	return r.viewOf(root, columns)
+}
+
+// viewOf is the view that a table of a layout has of the file.
+func (r *Reader) viewOf(root *layout, columns []string) (*view, error) {
 	if columns == nil {
 		for _, c := range root.children {
 			columns = append(columns, c.name)

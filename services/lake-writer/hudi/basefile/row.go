@@ -151,21 +151,19 @@ func goValue(s scalar, v parquet.Value) any {
 
 // decimalNumber writes a decimal with all digits of its scale.
 func decimalNumber(s scalar, v parquet.Value) json.Number {
-	unscaled := new(big.Int)
 	switch s.kind {
 	case kindInt:
-		unscaled.SetInt64(int64(v.Int32()))
+		return decimalText(big.NewInt(int64(v.Int32())), s.scale)
 	case kindLong:
-		unscaled.SetInt64(v.Int64())
+		return decimalText(big.NewInt(v.Int64()), s.scale)
 	default:
-		b := v.ByteArray()
-		unscaled.SetBytes(b)
-		if len(b) > 0 && b[0]&0x80 != 0 {
-			unscaled.Sub(unscaled, new(big.Int).Lsh(big.NewInt(1), uint(8*len(b))))
-		}
+		return decimalText(twosComplement(v.ByteArray()), s.scale)
 	}
+}
+
+func decimalText(unscaled *big.Int, scale int) json.Number {
 	digits := new(big.Int).Abs(unscaled).String()
-	if scale := s.scale; scale > 0 {
+	if scale > 0 {
 		for len(digits) <= scale {
 			digits = "0" + digits
 		}
