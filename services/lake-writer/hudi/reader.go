@@ -43,16 +43,7 @@ type Query struct {
 // that a cleaner took, times before the active timeline are errors.
 func (t *Table) Scan(ctx context.Context, q Query) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		view, err := t.View(ctx, q.AsOf, q.Partitions)
-		if err == nil && len(view.Missing) > 0 {
-			err = fmt.Errorf("data file %s: %w", view.Missing[0], ErrTimeTravel)
-		}
-		if err == nil {
-			q.Columns, err = view.choose(q.Columns)
-		}
-		if err == nil && len(q.Where) > 0 {
-			_, err = view.choose(q.judged())
-		}
+		view, q, err := t.prepare(ctx, q)
 		if err != nil {
 			yield(Row{}, err)
 			return
@@ -70,6 +61,21 @@ func (t *Table) Scan(ctx context.Context, q Query) iter.Seq2[Row, error] {
 			}
 		}
 	}
+}
+
+// prepare reads the picture that a query is answered from, and names its columns.
+func (t *Table) prepare(ctx context.Context, q Query) (*View, Query, error) {
+	view, err := t.View(ctx, q.AsOf, q.Partitions)
+	if err == nil && len(view.Missing) > 0 {
+		err = fmt.Errorf("data file %s: %w", view.Missing[0], ErrTimeTravel)
+	}
+	if err == nil {
+		q.Columns, err = view.choose(q.Columns)
+	}
+	if err == nil && len(q.Where) > 0 {
+		_, err = view.choose(q.judged())
+	}
+	return view, q, err
 }
 
 // touches reports whether the query can get rows from a slice.
@@ -153,15 +159,7 @@ func (t *Table) scanSlice(ctx context.Context, q Query, view *View, slice filesl
 
 // sliceRows are a slice's rows with at least the columns that it has of those wanted.
 func (t *Table) sliceRows(ctx context.Context, q Query, view *View, slice fileslice.Slice) (iter.Seq2[Row, error], error) {
-	wanted, judged := slices.Clone(q.Columns), q.judged()
-	if q.Type == Incremental {
-		judged = append(judged, basefile.CommitTimeColumn)
-	}
-	for _, c := range judged { // which tell what the query wants
-		if !slices.Contains(wanted, c) {
-			wanted = append(wanted, c)
-		}
-	}
+	wanted := q.wanted()
 	var base *basefile.Reader
 	if slice.HasBase {
 		var err error
@@ -169,19 +167,42 @@ func (t *Table) sliceRows(ctx context.Context, q Query, view *View, slice filesl
 			return nil, fmt.Errorf("open base file %s: %w", slice.Base.Key(), err)
 		}
 	}
-	if len(slice.Logs) > 0 && q.Type != ReadOptimized {
-		ordering, mode, err := mergeRule(t.props)
+	if q.merges(slice) {
+		cfg, err := t.readConfig(view)
 		if err != nil {
 			return nil, err
 		}
-		cfg := t.mergeConfig(view.Schema, ordering, view.Timeline.Committed)
-		cfg.Mode = mode
 		return merge.Rows(ctx, cfg, base, t.logSources(slice.Logs), wanted), nil
 	}
 	if q.passesOver(base) {
 		return func(func(Row, error) bool) {}, nil
 	}
 	return baseRows(base, view.Schema, wanted), nil
+}
+
+// wanted are the columns asked for and those that tell which rows are.
+func (q Query) wanted() []string {
+	wanted, judged := slices.Clone(q.Columns), q.judged()
+	if q.Type == Incremental {
+		judged = append(judged, basefile.CommitTimeColumn)
+	}
+	for _, c := range judged {
+		if !slices.Contains(wanted, c) {
+			wanted = append(wanted, c)
+		}
+	}
+	return wanted
+}
+
+// merges reports whether the query needs a slice's logs.
+func (q Query) merges(s fileslice.Slice) bool { return len(s.Logs) > 0 && q.Type != ReadOptimized }
+
+// readConfig is how the view's logs are merged.
+func (t *Table) readConfig(view *View) (merge.Config, error) {
+	ordering, mode, err := mergeRule(t.props)
+	cfg := t.mergeConfig(view.Schema, ordering, view.Timeline.Committed)
+	cfg.Mode = mode
+	return cfg, err
 }
 
 // baseRows are a base file's rows as the table's schema shows them. Where a column is of another type in the file, they are shown with the
@@ -206,6 +227,10 @@ func baseRows(base *basefile.Reader, schema string, wanted []string) iter.Seq2[R
 func (q Query) covers(row Row) bool {
 	v, _ := row.Get(basefile.CommitTimeColumn)
 	text, _ := v.(string)
-	at := timeline.Instant(text)
+	return q.spans(timeline.Instant(text))
+}
+
+// spans reports whether an instant is in the incremental query's span.
+func (q Query) spans(at timeline.Instant) bool {
 	return at > q.From && (q.AsOf == "" || at <= q.AsOf)
 }

@@ -34,6 +34,7 @@ type answer struct {
 	CPU     int64  `json:"cpu_ns"`
 	Rows    int    `json:"rows"`
 	Bytes   int64  `json:"bytes"`
+	Sum     int64  `json:"sum"`
 }
 
 // startPeer runs a script in the virtual environment of a peer.

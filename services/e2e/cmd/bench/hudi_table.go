@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -115,74 +114,6 @@ func (l *library) smallCommits(ctx context.Context, kind hudi.TableType) (*serie
 		return nil, fmt.Errorf("table of %d rows, want %d: %w", n, rows, err)
 	}
 	return s, nil
-}
-
-// snapshot compares reading a table whole: one with base files alone, and one with logs that replace a fifth of the rows.
-func (l *library) snapshot(ctx context.Context) error {
-	for _, kind := range []hudi.TableType{hudi.CopyOnWrite, hudi.MergeOnRead} {
-		dir := filepath.Join(l.dir, "snapshot-"+string(kind))
-		store, err := storage.NewDir(dir)
-		if err != nil {
-			return err
-		}
-		t, err := createTable(ctx, store, kind)
-		if err != nil {
-			return err
-		}
-		if err := t.commit(ctx, inventGroups(tableBuckets, 0, l.rows, 0)); err != nil {
-			return err
-		}
-		if kind == hudi.MergeOnRead {
-			if err := t.commit(ctx, inventGroups(tableBuckets, 0, l.rows/5, 1)); err != nil {
-				return err
-			}
-		}
-		if err := l.compareSnapshots(ctx, t, dir, kind); err != nil {
-			return fmt.Errorf("%s: %w", kind, err)
-		}
-	}
-	return nil
-}
-
-func (l *library) compareSnapshots(ctx context.Context, t *benchTable, dir string, kind hudi.TableType) (err error) {
-	rust, missing := l.startPeer(ctx, "hudi-rs", "hudi_rs_snapshot.py", dir)
-	if missing != nil && !errors.Is(missing, errNoPeer) {
-		return missing
-	}
-	if missing == nil {
-		defer func() { err = errors.Join(err, rust.stop()) }()
-	}
-	var s series
-	var theirs []float64
-	for range l.rounds {
-		c, err := spend(func() error {
-			n, err := t.count(ctx)
-			if err == nil && n != l.rows {
-				err = fmt.Errorf("%d rows, want %d", n, l.rows)
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		s.add(c, l.rows)
-		if missing != nil {
-			continue
-		}
-		a, err := rust.work(l.rows)
-		if err != nil {
-			return fmt.Errorf("hudi-rs: %w", err)
-		}
-		theirs = append(theirs, float64(a.CPU)/float64(l.rows))
-	}
-	l.printf("\nsnapshot: %s of %d rows, all columns", kind, l.rows)
-	l.printf("%-28s %10.0f rows a CPU-second %8.2f allocs a row", "this library, rows", 1e9/median(s.cpu), median(s.allocs))
-	if missing != nil {
-		l.printf("%-28s not measured: %v", "hudi-rs", missing)
-		return nil
-	}
-	l.printf("%-28s %10.0f rows a CPU-second   ours is %.2f times as fast", "hudi-rs "+rust.version+", Arrow", 1e9/median(theirs), ratio(theirs, s.cpu))
-	return nil
 }
 
 // service is what keeps a table small.

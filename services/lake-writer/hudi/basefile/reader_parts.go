@@ -266,3 +266,20 @@ func appendDecimal(to *columnar.Column, b []byte) error {
 	}
 	return nil
 }
+
+// ColumnTypes are the types of a table's columns, the meta columns included, by the names given. The schema is Avro text without meta columns.
+func ColumnTypes(schema string, names []string) ([]*columnar.Type, error) {
+	root, err := readLayout(schema)
+	if err != nil {
+		return nil, err
+	}
+	types := make([]*columnar.Type, len(names))
+	for i, name := range names {
+		column := root.child(name)
+		if column == nil {
+			return nil, &SchemaError{name, "the table has no such column"}
+		}
+		types[i] = columnType(column)
+	}
+	return types, nil
+}
