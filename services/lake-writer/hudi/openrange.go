@@ -10,19 +10,15 @@ import (
 )
 
 const (
-	// smallFileBytes is up to which size a file is read whole though only some of its columns are wanted: one request instead of three.
+	// smallFileBytes is up to which size a file is read whole though only some of its columns may be wanted: with one request instead of two or more.
 	smallFileBytes = 1 << 20
 	// tailBytes at a file's end are read at once. They hold most footers.
 	tailBytes = 64 << 10
 )
 
-// openColumns opens a base file of which some columns are wanted.
-func (t *Table) openColumns(ctx context.Context, view *View, f fileslice.BaseFile, wanted []string) (*basefile.Reader, error) {
-	all, err := view.Columns()
-	if err != nil {
-		return nil, err
-	}
-	if f.Size <= smallFileBytes || len(wanted) >= len(all) {
+// openColumns opens a base file of which the wanted columns' ranges will be read.
+func (t *Table) openColumns(ctx context.Context, f fileslice.BaseFile) (*basefile.Reader, error) {
+	if f.Size <= smallFileBytes {
 		return t.OpenFile(ctx, f)
 	}
 	return basefile.OpenReader(&rangeReader{ctx: ctx, store: t.store, key: f.Key(), size: f.Size}, f.Size)

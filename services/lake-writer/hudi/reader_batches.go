@@ -27,6 +27,8 @@ func (t *Table) Batches(ctx context.Context, q Query) iter.Seq2[*Batch, error] {
 			yield(nil, err)
 			return
 		}
+		var scratch basefile.Scratch
+		defer scratch.Close()
 		for _, slice := range view.Slices {
 			if !q.touches(slice) {
 				continue
@@ -35,7 +37,7 @@ func (t *Table) Batches(ctx context.Context, q Query) iter.Seq2[*Batch, error] {
 				yield(nil, err)
 				return
 			}
-			stopped, err := t.scanBatches(ctx, q, view, slice, yield)
+			stopped, err := t.scanBatches(ctx, q, &scratch, view, slice, yield)
 			if err != nil {
 				yield(nil, fmt.Errorf("file group %s/%s: %w", slice.Partition, slice.FileID, err))
 			}
@@ -47,8 +49,10 @@ func (t *Table) Batches(ctx context.Context, q Query) iter.Seq2[*Batch, error] {
 }
 
 // scanBatches yields the batches of one file group.
-func (t *Table) scanBatches(ctx context.Context, q Query, view *View, slice fileslice.Slice, yield func(*Batch, error) bool) (stopped bool, err error) {
-	batches, err := t.sliceBatches(ctx, q, view, slice)
+func (t *Table) scanBatches(
+	ctx context.Context, q Query, scratch *basefile.Scratch, view *View, slice fileslice.Slice, yield func(*Batch, error) bool,
+) (stopped bool, err error) {
+	batches, err := t.sliceBatches(ctx, q, scratch, view, slice)
 	if err != nil {
 		return false, err
 	}
@@ -79,12 +83,14 @@ func (t *Table) scanBatches(ctx context.Context, q Query, view *View, slice file
 }
 
 // sliceBatches are a slice's batches with at least the columns that it has of those wanted.
-func (t *Table) sliceBatches(ctx context.Context, q Query, view *View, slice fileslice.Slice) (iter.Seq2[*Batch, error], error) {
+func (t *Table) sliceBatches(
+	ctx context.Context, q Query, scratch *basefile.Scratch, view *View, slice fileslice.Slice,
+) (iter.Seq2[*Batch, error], error) {
 	wanted := q.wanted()
 	var base *basefile.Reader
 	if slice.HasBase {
 		var err error
-		if base, err = t.openColumns(ctx, view, slice.Base, wanted); err != nil {
+		if base, err = t.openColumns(ctx, slice.Base); err != nil {
 			return nil, fmt.Errorf("open base file %s: %w", slice.Base.Key(), err)
 		}
 	}
@@ -93,22 +99,23 @@ func (t *Table) sliceBatches(ctx context.Context, q Query, view *View, slice fil
 		if err != nil {
 			return nil, err
 		}
-		return merge.Batches(ctx, cfg, base, t.logSources(slice.Logs), wanted), nil
+		return merge.Batches(ctx, cfg, scratch, base, t.logSources(slice.Logs), wanted), nil
 	}
 	if q.passesOver(base) {
 		return func(func(*Batch, error) bool) {}, nil
 	}
-	return baseBatches(base, view.Schema, wanted), nil
+	return baseBatches(scratch, base, view.Schema, wanted), nil
 }
 
 // baseBatches are baseRows by columns.
-func baseBatches(base *basefile.Reader, schema string, wanted []string) iter.Seq2[*Batch, error] {
+func baseBatches(scratch *basefile.Scratch, base *basefile.Reader, schema string, wanted []string) iter.Seq2[*Batch, error] {
 	return func(yield func(*Batch, error) bool) {
-		for b, err := range base.Batches(schema, wanted) {
+		for b, err := range scratch.Batches(base, schema, wanted) {
 			var other *basefile.SchemaError
 			if errors.As(err, &other) { // which is found before the first batch
 				inFile := base.Columns()
-				base.Batches("", slices.DeleteFunc(slices.Clone(wanted), func(c string) bool { return !slices.Contains(inFile, c) }))(yield)
+				wanted := slices.DeleteFunc(slices.Clone(wanted), func(c string) bool { return !slices.Contains(inFile, c) })
+				scratch.Batches(base, "", wanted)(yield)
 				return
 			}
 			if !yield(b, err) {

@@ -28,37 +28,74 @@ const (
 // Batches yields the rows as RowsAs does, by columns; a tableSchema of "" shows them with the file's own types. A batch and what it holds are
 // valid until the next one. After an error it yields nothing more. Files with encodings that only parquet-go reads are read with its help.
 func (r *Reader) Batches(tableSchema string, columns []string) iter.Seq2[*columnar.Batch, error] {
-	return r.batches(tableSchema, columns, maxBatchRows)
+	return new(Scratch).Batches(r, tableSchema, columns)
 }
 
-func (r *Reader) batches(tableSchema string, columns []string, rows int64) iter.Seq2[*columnar.Batch, error] {
+// Scratch is memory that the readers of one file after the other use again: what a query needs of it for one file serves for all files of the
+// same columns. The zero value is ready. It is for one goroutine, and for one iterator at a time. Close it after use.
+type Scratch struct {
+	codecs  chunks.Codecs
+	schema  string
+	columns []string
+	batcher *batcher // of the last file
+	rows    int64    // of a batch, at most; 0: maxBatchRows
+}
+
+// Close frees the memory.
+func (s *Scratch) Close() {
+	s.codecs.Close()
+	s.batcher = nil
+}
+
+// Batches is Reader.Batches of a file. What it yields is valid until the next batch, of that file or another.
+func (s *Scratch) Batches(r *Reader, tableSchema string, columns []string) iter.Seq2[*columnar.Batch, error] {
 	return func(yield func(*columnar.Batch, error) bool) {
-		to := r.layout
-		if tableSchema != "" {
-			var err error
-			if to, err = readLayout(tableSchema); err != nil {
-				yield(nil, err)
-				return
-			}
-		}
-		if columns == nil {
-			for _, c := range to.children {
-				columns = append(columns, c.name)
-			}
-		}
-		b, err := r.batcher(to, columns)
+		b, err := s.prepare(r, tableSchema, columns)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		defer b.codecs.Close()
-		b.rows = rows
 		for group := range r.file.Metadata().RowGroups {
 			if !b.group(group, yield) {
 				return
 			}
 		}
 	}
+}
+
+// prepare plans the reading of a file, or takes the last one's plan.
+func (s *Scratch) prepare(r *Reader, tableSchema string, columns []string) (*batcher, error) {
+	if b := s.batcher; b != nil && s.schema == tableSchema && columns != nil && slices.Equal(s.columns, columns) && b.r.layout.same(r.layout) {
+		b.r = r
+		return b, nil
+	}
+	s.batcher = nil
+	to := r.layout
+	if tableSchema != "" {
+		var err error
+		if to, err = readLayout(tableSchema); err != nil {
+			return nil, err
+		}
+	}
+	if columns == nil {
+		for _, c := range to.children {
+			columns = append(columns, c.name)
+		}
+	}
+	b := &batcher{r: r, names: columns, to: to, codecs: &s.codecs, rows: s.rows}
+	if b.rows == 0 {
+		b.rows = maxBatchRows
+	}
+	if err := b.plan(); err != nil {
+		return nil, err
+	}
+	s.batcher, s.schema, s.columns = b, tableSchema, columns
+	return b, nil
+}
+
+// same reports whether the columns of two files are the same ones.
+func (l *layout) same(o *layout) bool {
+	return l.name == o.name && l.scalar == o.scalar && l.optional == o.optional && l.item == o.item && slices.EqualFunc(l.children, o.children, (*layout).same)
 }
 
 // readLayout lays out a table's schema for reading.
@@ -80,7 +117,7 @@ type batcher struct {
 	names  []string
 	roots  []*part
 	leaves []*leafReader // those that are read
-	codecs chunks.Codecs
+	codecs *chunks.Codecs
 	batch  columnar.Batch
 	rows   int64 // of a batch, at most
 
@@ -95,39 +132,40 @@ type leafReader struct {
 	leaf   chunks.Leaf
 }
 
-func (r *Reader) batcher(to *layout, columns []string) (*batcher, error) {
-	b := &batcher{r: r, names: columns, to: to}
+// plan checks the wanted columns and makes what reads them.
+func (b *batcher) plan() error {
+	r := b.r
 	var wanted []*layout
-	for _, name := range columns {
-		to, from := to.child(name), r.layout.child(name)
+	for _, name := range b.names {
+		to, from := b.to.child(name), r.layout.child(name)
 		switch {
 		case to == nil:
-			return nil, &SchemaError{name, "the table has no such column"}
+			return &SchemaError{name, "the table has no such column"}
 		case from != nil:
 			if _, err := shapeOf(to, from); err != nil {
-				return nil, err
+				return err
 			}
 		case !to.optional:
-			return nil, &SchemaError{name, "is not in the older file, and may not be null"}
+			return &SchemaError{name, "is not in the older file, and may not be null"}
 		}
 		wanted = append(wanted, from)
 	}
 	if slices.ContainsFunc(r.leaves, func(l *layout) bool { return l.def > maxLevel }) {
-		return nil, &FileError{Offset: -1, Reason: fmt.Sprintf("a column of more than %d levels", maxLevel)}
+		return &FileError{Offset: -1, Reason: fmt.Sprintf("a column of more than %d levels", maxLevel)}
 	}
-	for i, name := range columns {
-		b.roots = append(b.roots, b.part(to.child(name), wanted[i]))
+	for i, name := range b.names {
+		b.roots = append(b.roots, b.part(b.to.child(name), wanted[i]))
 		b.batch.Columns = append(b.batch.Columns, b.roots[i].column)
 	}
-	b.batch.Names = columns
-	return b, nil
+	b.batch.Names = b.names
+	return nil
 }
 
 // leafReader makes the reader of a leaf, once for each place where it is wanted.
 func (b *batcher) leafReader(l *layout) *leafReader {
 	physical := b.physical(l)
 	spec := chunks.Spec{Physical: physical, Size: l.size, MaxDef: byte(l.def), MaxRep: byte(l.rep)}
-	leaf := &leafReader{layout: l, reader: chunks.NewReader(spec, &b.codecs)}
+	leaf := &leafReader{layout: l, reader: chunks.NewReader(spec, b.codecs)}
 	leaf.leaf.Values = columnar.New(&columnar.Type{Kind: chunks.Kind(physical), Size: l.size})
 	b.leaves = append(b.leaves, leaf)
 	return leaf

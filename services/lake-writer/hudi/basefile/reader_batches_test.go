@@ -14,7 +14,9 @@ import (
 // readBatches are the rows of a file's batches, and how many batches they came in.
 func readBatches(tb testing.TB, r *Reader, schema string, columns ...string) (rows []Row, batches int) {
 	tb.Helper()
-	for b, err := range r.batches(schema, columns, 100) {
+	scratch := Scratch{rows: 100}
+	defer scratch.Close()
+	for b, err := range scratch.Batches(r, schema, columns) {
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -129,7 +131,8 @@ func TestBatchesFallBack(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig("20261122080000000")
 	r := openBytes(t, writeFile(t, cfg, inventRecords(t, 3, 0, 1100)))
-	b, err := r.batcher(r.layout, r.Columns())
+	var scratch Scratch
+	b, err := scratch.prepare(r, "", r.Columns())
 	if err != nil {
 		t.Fatal(err)
 	}

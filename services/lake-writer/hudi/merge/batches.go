@@ -22,8 +22,10 @@ const (
 )
 
 // Batches yields what Rows does, by columns: those of the base file that stay, then the winners of the logs, whose records are decoded straight
-// into columns. A batch is valid until the next one. After an error it yields nothing more.
-func Batches(ctx context.Context, cfg Config, base *basefile.Reader, logs []Source, columns []string) iter.Seq2[*columnar.Batch, error] {
+// into columns. A batch is valid until the next one of the scratch. After an error it yields nothing more.
+func Batches(
+	ctx context.Context, cfg Config, scratch *basefile.Scratch, base *basefile.Reader, logs []Source, columns []string,
+) iter.Seq2[*columnar.Batch, error] {
 	return func(yield func(*columnar.Batch, error) bool) {
 		m, err := newMerger(cfg)
 		if err != nil {
@@ -33,7 +35,7 @@ func Batches(ctx context.Context, cfg Config, base *basefile.Reader, logs []Sour
 		if columns == nil {
 			columns = m.columns()
 		}
-		stopped, err := m.batches(ctx, base, logs, columns, yield)
+		stopped, err := m.batches(ctx, scratch, base, logs, columns, yield)
 		if err = errors.Join(err, m.winners.close()); err != nil && !stopped {
 			yield(nil, err)
 		}
@@ -41,29 +43,37 @@ func Batches(ctx context.Context, cfg Config, base *basefile.Reader, logs []Sour
 }
 
 func (m *merger) batches(
-	ctx context.Context, base *basefile.Reader, logs []Source, columns []string, yield func(*columnar.Batch, error) bool,
+	ctx context.Context, scratch *basefile.Scratch, base *basefile.Reader, logs []Source, columns []string, yield func(*columnar.Batch, error) bool,
 ) (stopped bool, err error) {
 	if err := m.collect(ctx, logs); err != nil {
 		return false, err
 	}
 	if base != nil {
-		if stopped, err = m.baseBatches(ctx, base, columns, yield); stopped || err != nil {
+		batches := scratch.Batches(base, m.cfg.TableSchema, m.needed(columns))
+		if stopped, err = m.baseBatches(ctx, batches, columns, yield); stopped || err != nil {
 			return stopped, err
 		}
 	}
 	return m.logBatches(ctx, columns, yield)
 }
 
-// baseBatches yields the rows of the base file that stay.
-func (m *merger) baseBatches(ctx context.Context, base *basefile.Reader, columns []string, yield func(*columnar.Batch, error) bool) (stopped bool, err error) {
-	wanted := slices.Clone(columns)
-	for _, c := range []string{basefile.RecordKeyColumn, m.cfg.Ordering} { // what deciding needs
-		if c != "" && !slices.Contains(wanted, c) {
-			wanted = append(wanted, c)
+// needed are the wanted columns, and behind them what deciding needs.
+func (m *merger) needed(columns []string) []string {
+	needed := slices.Clone(columns)
+	for _, c := range []string{basefile.RecordKeyColumn, m.cfg.Ordering} {
+		if c != "" && !slices.Contains(needed, c) {
+			needed = append(needed, c)
 		}
 	}
+	return needed
+}
+
+// baseBatches yields the rows of the base file that stay.
+func (m *merger) baseBatches(
+	ctx context.Context, batches iter.Seq2[*columnar.Batch, error], columns []string, yield func(*columnar.Batch, error) bool,
+) (stopped bool, err error) {
 	var keep []int32
-	for b, err := range base.Batches(m.cfg.TableSchema, wanted) {
+	for b, err := range batches {
 		if err == nil {
 			err = ctx.Err()
 		}
