@@ -1,10 +1,13 @@
 package hudi
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
+	"math/rand/v2"
 	"reflect"
 	"slices"
-	"sync"
+	"strconv"
 	"testing"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/basefile"
@@ -89,28 +92,65 @@ func TestBatchesOfSparkTables(t *testing.T) {
 	}
 }
 
-// reads are the ranges that a store was asked for.
-type reads struct {
+// ranges counts the bytes that a store was asked for in ranges.
+type ranges struct {
 	storage.Store
-	mu    sync.Mutex
 	bytes int64
-	whole int
 }
 
-func (r *reads) Get(ctx context.Context, key string) ([]byte, storage.Info, error) {
-	data, info, err := r.Store.Get(ctx, key)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(data) > smallFileBytes {
-		r.whole++
-	}
-	return data, info, err
-}
-
-func (r *reads) GetRange(ctx context.Context, key string, off, length int64) ([]byte, error) {
+func (r *ranges) GetRange(ctx context.Context, key string, off, length int64) ([]byte, error) {
 	data, err := r.Store.GetRange(ctx, key, off, length)
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.bytes += int64(len(data))
 	return data, err
+}
+
+// TestColumnsAreReadByRanges: of a file only its end and the wanted columns are read.
+func TestColumnsAreReadByRanges(t *testing.T) {
+	t.Parallel()
+	const schema = `{"type":"record","name":"t","fields":[{"name":"n","type":["null","long"]},{"name":"noise","type":["null","string"]}]}`
+	var file bytes.Buffer
+	w, err := basefile.NewWriter(&file, basefile.Config{
+		TableSchema: schema, WriterSchemas: []string{schema}, CommitTime: "20261122080000000", FileName: "f", PartitionPath: "p",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng, sum := rand.New(rand.NewPCG(1, 2)), int64(0)
+	for i := range 2000 {
+		payload := binary.AppendVarint([]byte{2}, int64(i))
+		payload = binary.AppendVarint(append(payload, 2), 1000)
+		for range 1000 {
+			payload = append(payload, byte(' '+rng.IntN(90)))
+		}
+		if err := w.Append(basefile.Record{Key: strconv.Itoa(i), Payload: payload}); err != nil {
+			t.Fatal(err)
+		}
+		sum += int64(i)
+	}
+	if _, err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	store := &ranges{Store: storage.NewMem()}
+	if _, err := store.Put(t.Context(), "f", file.Bytes(), storage.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	size := int64(file.Len())
+	if size <= smallFileBytes {
+		t.Fatalf("a file of %d bytes", size)
+	}
+	r, err := basefile.OpenReader(&rangeReader{ctx: t.Context(), store: store, key: "f", size: size}, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for b, err := range r.Batches(schema, []string{"n"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range b.Columns[0].Int64s {
+			sum -= v
+		}
+	}
+	if sum != 0 || store.bytes > size/8 {
+		t.Errorf("the sum is %d off; %d bytes of %d were read", sum, store.bytes, size)
+	}
 }

@@ -310,8 +310,14 @@ func (r *Reader) page() error {
 	}
 }
 
+// growth is how many times longer content can be than what a codec makes of it, so that a damaged header asks for no more memory.
+var growth = map[format.CompressionCodec]int64{format.Uncompressed: 1, format.Snappy: 32, format.Gzip: 1040, format.Zstd: 1 << 16}
+
 // decompress is a page's content; the memory is dst's when it suffices.
 func (r *Reader) decompress(dst, src []byte, size int32) ([]byte, error) {
+	if times, known := growth[r.codec]; known && int64(size) > times*(int64(len(src))+16) {
+		return dst, damaged("%d bytes that become %d", len(src), size)
+	}
 	if cap(dst) < int(size) {
 		dst = make([]byte, size)
 	}
