@@ -1,5 +1,5 @@
 // Package basefile owns Hudi's Parquet base files: it shreds Avro records into columns, copies the rows of an older file,
-// writes the meta columns and footer keys that Hudi's readers look for, and reads such files back, Spark's included.
+// writes the meta columns and footer keys that Hudi's readers look for, and reads such files back, Spark's included, by rows or by columns.
 //
 // It knows nothing of tables, timelines and storage: callers hand it an io.Writer or io.ReaderAt and the names that go into the
 // meta columns. Which records belong into a file, and which keys are there already, is the caller's decision.

@@ -140,7 +140,7 @@ func appendBits(b []byte, at, n int, set bool) []byte {
 	if rest := at & 7; rest != 0 && n > 0 {
 		k := min(8-rest, n)
 		b[len(b)-1] = b[len(b)-1]&(1<<rest-1) | fill<<rest&(1<<(rest+k)-1)
-		at, n = at+k, n-k
+		n -= k
 	}
 	for ; n > 0; n -= 8 {
 		b = append(b, fill)

@@ -18,6 +18,9 @@ const (
 	windowBytes   = 1 << 20 // of a chunk that is not read whole
 )
 
+// plainDictionary is what writers before Parquet 2 call the encoding of dictionary pages and of codes.
+const plainDictionary format.Encoding = 2
+
 // Spec describes a leaf.
 type Spec struct {
 	Physical       format.Type
@@ -410,7 +413,7 @@ func (r *Reader) dictionary(h *pageHeader, content []byte) (err error) {
 	switch {
 	case r.dict != nil:
 		return damaged("a second dictionary")
-	case h.encoding != format.Plain && h.encoding != format.PlainDictionary:
+	case h.encoding != format.Plain && h.encoding != plainDictionary:
 		return damaged("dictionary of encoding %s", h.encoding)
 	case r.spec.Physical == format.Boolean:
 		return damaged("dictionary of booleans")

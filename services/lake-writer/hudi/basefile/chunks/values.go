@@ -38,7 +38,7 @@ func (v *values) begin(r *Reader, encoding format.Encoding, b []byte, n int) (er
 	wrong := fmt.Errorf("encoding %s of %s: %w", encoding, t, ErrUnsupported)
 	switch encoding {
 	case format.Plain:
-	case format.PlainDictionary, format.RLEDictionary:
+	case plainDictionary, format.RLEDictionary:
 		v.encoding = format.RLEDictionary
 		return v.beginCodes()
 	case format.RLE:
