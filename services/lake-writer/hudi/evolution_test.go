@@ -71,7 +71,9 @@ func grownRequest(t *testing.T, schema, session string, n int64) CommitRequest {
 func grownRows(t *testing.T, table *Table) map[string]string {
 	t.Helper()
 	rows := make(map[string]string)
-	for row, err := range table.Scan(t.Context(), Query{Columns: []string{"session_id", "n", "player", "ads", "late"}}) {
+	q := Query{Columns: []string{"session_id", "n", "player", "ads", "late"}}
+	batchesAreRows(t, table.store, q)
+	for row, err := range table.Scan(t.Context(), q) {
 		if err != nil {
 			t.Fatal(err)
 		}

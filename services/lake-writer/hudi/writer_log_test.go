@@ -106,6 +106,7 @@ func logHistory(t *testing.T, format LogFormat, opts ...Option) (types map[logfi
 		mustCommit(t, w, req)
 	}
 	rows := func() []string {
+		batchesAreRows(t, store, Query{})
 		var texts []string
 		for row, err := range table.Scan(t.Context(), Query{}) {
 			if err != nil {

@@ -54,7 +54,7 @@ func (m *merger) batches(
 			return stopped, err
 		}
 	}
-	return m.logBatches(ctx, columns, yield)
+	return m.logBatches(ctx, scratch, columns, yield)
 }
 
 // needed are the wanted columns, and behind them what deciding needs.
@@ -104,11 +104,11 @@ func (m *merger) staying(b *columnar.Batch, keep []int32) []int32 {
 		}
 		if w := m.winners.get(key); w != nil {
 			w.base = true
-			var old winner
+			var old version
 			if order != nil {
 				old.ordering = orderingOf(basefile.ColumnValue(order, i), m.ordering)
 			}
-			if w.lost = !m.beats(w, &old); !w.lost {
+			if w.lost = !m.beats(m.winners.version(w), old); !w.lost {
 				continue
 			}
 		}
@@ -117,53 +117,128 @@ func (m *merger) staying(b *columnar.Batch, keep []int32) []int32 {
 	return keep
 }
 
-// logBatches yields the winners of the logs.
-func (m *merger) logBatches(ctx context.Context, columns []string, yield func(*columnar.Batch, error) bool) (stopped bool, err error) {
-	types, err := basefile.ColumnTypes(m.cfg.TableSchema, columns)
+// logBatches yields the winners of the logs, segment by segment as Rows does: records go into columns that are filled from one segment to the
+// next, blocks of rows are read by columns themselves.
+func (m *merger) logBatches(
+	ctx context.Context, scratch *basefile.Scratch, columns []string, yield func(*columnar.Batch, error) bool,
+) (stopped bool, err error) {
+	d, err := m.decoder(columns)
 	if err != nil {
 		return false, err
 	}
-	b := columnar.Batch{Names: columns}
-	for _, t := range types {
-		b.Columns = append(b.Columns, columnar.New(t))
-	}
-	d := decoder{table: m.table, names: columns, columns: b.Columns, plans: make(map[*schema]*plan)}
-	bytes := 0
-	for _, w := range m.winners.all() {
-		if w.lost || w.deleted {
+	for i := range m.winners.list {
+		g := &m.winners.list[i]
+		if g.live == 0 {
 			continue
 		}
-		datum, err := m.winners.load(w)
+		content, err := m.winners.load(g)
 		if err != nil {
 			return false, err
 		}
-		if b.Rows == batchRows || b.Rows > 0 && bytes+len(datum) > batchBytes {
+		if !g.rows {
+			stopped, err = m.recordBatches(ctx, d, g, content, yield)
+		} else if stopped = !d.flush(yield); !stopped {
+			stopped, err = m.rowBatches(ctx, scratch, g, content, columns, yield)
+		}
+		if stopped || err != nil {
+			return stopped, err
+		}
+	}
+	return !d.flush(yield), nil
+}
+
+// recordBatches appends the winners of a segment of Avro records to the decoder's columns, and yields these when they are full.
+func (m *merger) recordBatches(
+	ctx context.Context, d *decoder, g *segment, content []byte, yield func(*columnar.Batch, error) bool,
+) (stopped bool, err error) {
+	for w := range m.winners.of(g) {
+		if d.full(int(w.size)) {
 			if err := ctx.Err(); err != nil {
 				return false, err
 			}
-			if !yield(&b, nil) {
+			if !d.flush(yield) {
 				return true, nil
 			}
-			for _, c := range b.Columns {
-				c.Reset()
-			}
-			b.Rows, bytes = 0, 0
 		}
-		if err := d.append(w.schema, datum); err != nil {
-			return false, fmt.Errorf("record %q: %w", w.key, err)
+		if err := d.append(g.schema, content[w.at:][:w.size]); err != nil {
+			return false, fmt.Errorf("record %q: %w", m.winners.keyOf(w), err)
 		}
-		b.Rows++
-		bytes += len(datum)
 	}
-	return b.Rows > 0 && !yield(&b, nil), nil
+	return false, nil
 }
 
-// decoder appends data to the wanted columns, in the table's types.
+// rowBatches yields the winners of a segment of rows.
+func (m *merger) rowBatches(
+	ctx context.Context, scratch *basefile.Scratch, g *segment, content []byte, columns []string, yield func(*columnar.Batch, error) bool,
+) (stopped bool, err error) {
+	file, stays, err := m.rowsOf(g, content)
+	if err != nil {
+		return false, err
+	}
+	var keep []int32
+	for b, err := range scratch.Batches(file, m.cfg.TableSchema, columns) {
+		if err == nil && b.Rows > len(stays) {
+			err = fmt.Errorf("%d rows more than were counted", b.Rows-len(stays))
+		}
+		if err != nil {
+			return false, g.fail(err)
+		}
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		keep = keep[:0]
+		for i, stay := range stays[:b.Rows] {
+			if stay {
+				keep = append(keep, int32(i))
+			}
+		}
+		stays = stays[b.Rows:]
+		b.Keep(keep)
+		if b.Rows > 0 && !yield(b, nil) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// decoder makes batches of data: the wanted columns, in the table's types.
 type decoder struct {
-	table   *schema
-	names   []string
-	columns []*columnar.Column
-	plans   map[*schema]*plan
+	table *schema
+	batch columnar.Batch
+	bytes int // of the batch's records
+	plans map[*schema]*plan
+}
+
+func (m *merger) decoder(columns []string) (*decoder, error) {
+	types, err := basefile.ColumnTypes(m.cfg.TableSchema, columns)
+	if err != nil {
+		return nil, err
+	}
+	d := &decoder{table: m.table, batch: columnar.Batch{Names: columns}, plans: make(map[*schema]*plan)}
+	for _, t := range types {
+		d.batch.Columns = append(d.batch.Columns, columnar.New(t))
+	}
+	return d, nil
+}
+
+// full reports whether the batch has no room for a record of so many bytes.
+func (d *decoder) full(size int) bool {
+	return d.batch.Rows == batchRows || d.batch.Rows > 0 && d.bytes+size > batchBytes
+}
+
+// flush yields the batch, unless it is empty, and begins another; it says whether to go on.
+func (d *decoder) flush(yield func(*columnar.Batch, error) bool) bool {
+	if d.batch.Rows == 0 {
+		return true
+	}
+	if !yield(&d.batch, nil) {
+		return false
+	}
+	for _, c := range d.batch.Columns {
+		c.Reset()
+	}
+	d.batch.Rows, d.bytes = 0, 0
+	return true
 }
 
 // plan is which columns the fields of a schema become.
@@ -178,13 +253,13 @@ func (d *decoder) plan(s *schema) *plan {
 		return p
 	}
 	p := &plan{fields: make([]*columnar.Column, len(s.payload.fields))}
-	for i, name := range d.names {
+	for i, name := range d.batch.Names {
 		if at := slices.Index(basefile.MetaColumns(), name); at >= 0 {
-			p.meta[at] = d.columns[i]
+			p.meta[at] = d.batch.Columns[i]
 		} else if at := s.payload.index(name); at >= 0 && s.payload.fields[at].to >= 0 {
-			p.fields[at] = d.columns[i]
+			p.fields[at] = d.batch.Columns[i]
 		} else {
-			p.absent = append(p.absent, d.columns[i])
+			p.absent = append(p.absent, d.batch.Columns[i])
 		}
 	}
 	d.plans[s] = p
@@ -217,6 +292,8 @@ func (d *decoder) append(s *schema, datum []byte) error {
 	if w.err == nil && w.pos != len(datum) {
 		w.fail("%d bytes behind the record", len(datum)-w.pos)
 	}
+	d.batch.Rows++
+	d.bytes += len(datum)
 	return w.failure()
 }
 

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/basefile"
-	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/columnar"
 	"github.com/playhead-pipeline/playhead/services/lake-writer/hudi/logfile"
 )
 
@@ -92,10 +91,6 @@ func FuzzDecoder(f *testing.F) {
 		schemas = append(schemas, s)
 	}
 	columns := m.columns()
-	types, err := basefile.ColumnTypes(nestedSchema, columns)
-	if err != nil {
-		f.Fatal(err)
-	}
 	meta := logfile.AppendMeta(nil, logfile.Meta{Key: "k", CommitTime: "c"})
 	double := []byte{0, 0, 0, 0, 0, 0, 0xf0, 0x3f}
 	full := slices.Concat([]byte{2, 1, 2, 9, 0, 1, 2, 3, 4}, double, []byte{2, 2, 7, 2, 1, 2, 3, 2, 0xff, 0, 0, 1, 2, 2, 8, 0, 2, 2, 2, 2, 'q', 2, 4, 0, 0})
@@ -112,13 +107,12 @@ func FuzzDecoder(f *testing.F) {
 		if narrow {
 			s = schemas[1]
 		}
-		b := columnar.Batch{Names: columns}
-		for _, typ := range types {
-			b.Columns = append(b.Columns, columnar.New(typ))
+		d, err := m.decoder(columns)
+		if err != nil {
+			t.Fatal(err)
 		}
-		d := decoder{table: m.table, names: columns, columns: b.Columns, plans: make(map[*schema]*plan)}
 		want, wantErr := s.decode(datum, m.table, columns)
-		err := d.append(s, datum)
+		err = d.append(s, datum)
 		if (err == nil) != (wantErr == nil) {
 			t.Fatalf("columns: %v, row: %v", err, wantErr)
 		}
@@ -126,7 +120,7 @@ func FuzzDecoder(f *testing.F) {
 			return
 		}
 		// As text, since NaN is not equal to itself, and absent bytes equal to none.
-		if have := basefile.BatchRow(&b, 0); fmt.Sprint(have) != fmt.Sprint(want) {
+		if have := basefile.BatchRow(&d.batch, 0); fmt.Sprint(have) != fmt.Sprint(want) {
 			t.Errorf("have %v, want %v", have, want)
 		}
 	})
