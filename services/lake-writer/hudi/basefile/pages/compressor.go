@@ -11,8 +11,9 @@ import (
 // Compressor compresses the values of pages, and lends its buffers to the encoding of them. It is not safe for concurrent use; one
 // serves all columns of a file.
 type Compressor struct {
-	codec format.CompressionCodec
-	zstd  *zstd.Encoder
+	codec    format.CompressionCodec
+	zstd     *zstd.Encoder
+	literals *zstd.Encoder // of pages that zstd finds nothing to repeat in
 
 	reps, defs, raw, body []byte
 	int32s                []int32
@@ -38,18 +39,45 @@ func (c *Compressor) Codec() format.CompressionCodec { return c.codec }
 func (c *Compressor) compress(dst, src []byte) ([]byte, error) {
 	switch c.codec {
 	case format.Zstd:
-		if c.zstd == nil {
-			var err error
-			// The checksum of the frame is left out: pages have one of their own.
-			c.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithZeroFrames(true))
-			if err != nil {
-				return nil, fmt.Errorf("open zstd: %w", err)
-			}
-		}
-		return c.zstd.EncodeAll(src, dst[:0]), nil
+		return c.compressZstd(dst, src)
 	case format.Snappy:
 		return snappy.Encode(dst[:cap(dst)], src), nil
 	default:
 		return src, nil
 	}
+}
+
+// zstdLiteralBytes is from how many bytes on a page is worth a second look.
+const zstdLiteralBytes = 1024
+
+// compressZstd tries once more what hardly became smaller. At level 1 the encoder leaves bytes that do not repeat as they are, while their
+// entropy may be far below eight bits: of hexadecimal ids it is four.
+func (c *Compressor) compressZstd(dst, src []byte) ([]byte, error) {
+	var err error
+	if c.zstd == nil {
+		if c.zstd, err = newZstd(); err != nil {
+			return nil, err
+		}
+	}
+	out := c.zstd.EncodeAll(src, dst[:0])
+	if len(src) < zstdLiteralBytes || len(out) < len(src)-len(src)/16 {
+		return out, nil
+	}
+	if c.literals == nil {
+		if c.literals, err = newZstd(zstd.WithAllLitEntropyCompression(true)); err != nil {
+			return nil, err
+		}
+	}
+	return c.literals.EncodeAll(src, out[:0]), nil
+}
+
+// newZstd leaves the frames' checksums out: pages have one of their own.
+func newZstd(more ...zstd.EOption) (*zstd.Encoder, error) {
+	e, err := zstd.NewWriter(nil, append([]zstd.EOption{
+		zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithZeroFrames(true),
+	}, more...)...)
+	if err != nil {
+		return nil, fmt.Errorf("open zstd: %w", err)
+	}
+	return e, nil
 }
