@@ -103,12 +103,12 @@ func startPeers(ctx context.Context, t *testing.T, install, dir string) (stack.B
 		t.Fatal(errors.Join(err, registry.Stop(), kafka.Stop()))
 	}
 	return stack.Backends{
-			Kafka: kafka.Addrs(), Registry: registry.URL(), S3: stack.S3{
-				Endpoint: store.Endpoint(), Bucket: stack.Bucket, AccessKey: peers.AccessKey, SecretKey: peers.SecretKey, Folder: store.Folder(),
-			},
-		}, func() {
-			if err := errors.Join(store.Stop(), registry.Stop(), kafka.Stop()); err != nil {
-				t.Error(err)
-			}
+		Kafka: kafka.Addrs(), Registry: registry.URL(), S3: stack.S3{
+			Endpoint: store.Endpoint(), Bucket: stack.Bucket, AccessKey: peers.AccessKey, SecretKey: peers.SecretKey, Folder: store.Folder(),
+		},
+	}, func() {
+		if err := errors.Join(store.Stop(), registry.Stop(), kafka.Stop()); err != nil {
+			t.Error(err)
 		}
+	}
 }

@@ -186,7 +186,7 @@ func TestBatchesOfDamage(t *testing.T) {
 	whole := writeFile(t, cfg, inventRecords(t, 7, 0, 40))
 	want := readRows(t, openBytes(t, whole))
 	rng := rand.New(rand.NewPCG(3, 4))
-	for range 300 {
+	for range 60 {
 		data := slices.Clone(whole)
 		data[rng.IntN(len(data))] ^= byte(1 + rng.IntN(255))
 		tryBatches(t, data, func(rows []Row) {
