@@ -329,7 +329,7 @@ func TestBrokenMergeOnReadTables(t *testing.T) {
 		}, (*Result).corruptRows, "tenant"},
 		"base file gone": {func(t *testing.T, s *scene, _ *lake) {
 			remove(t, glob(t, s, "*.parquet")[0])
-		}, (*Result).lostRows, ".parquet"},
+		}, (*Result).lostRows, "is acked"}, // a file without logs on top leaves nothing else that could be named
 		"commit gone": {func(t *testing.T, s *scene, _ *lake) {
 			commits, _ := filepath.Glob(filepath.Join(s.table.base, ".hoodie", "*.deltacommit"))
 			remove(t, commits[len(commits)-1])
