@@ -233,6 +233,13 @@ func (w *world) mergeOnRead() Config {
 	return cfg
 }
 
+// unarchived is mergeOnRead with a timeline that keeps every instant, for tests that count them.
+func (w *world) unarchived() Config {
+	cfg := w.mergeOnRead()
+	cfg.TableServices.Archive.Interval = configfile.Duration(time.Hour)
+	return cfg
+}
+
 // instance is a running service.
 type instance struct {
 	*LakeWriter
