@@ -19,17 +19,27 @@ const (
 )
 
 // TestEnginesReadWhatWasSent sends events through the three services with real Kafka, a real registry and a real S3 server, and lets every
-// engine read the table: row count, key set and every column of every row; as of an instant, since the first commit, and with filters.
+// engine read the table: row count, key set and every column of every row; as of an instant, since the first commit, and with filters. Of a
+// merge-on-read table the last copy of an event that was sent again counts, so that its place in Kafka does not tell since when it is there:
+// only what the table holds in the end is asked of it.
 func TestEnginesReadWhatWasSent(t *testing.T) {
 	install := peersDir(t)
+	for _, kind := range []string{stack.CopyOnWrite, stack.MergeOnRead} {
+		t.Run(kind, func(t *testing.T) { readWhatWasSent(t, install, kind) })
+	}
+}
+
+func readWhatWasSent(t *testing.T, install, kind string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
-	table, ledger := produceTable(ctx, t, install)
+	table, ledger := produceTable(ctx, t, install, kind)
 	masking := model.Masking{KeyID: stack.MaskingKeyID, Key: []byte(stack.MaskingKey), Tenant: stack.Tenant}
 	want := newTruth(ledger, masking)
-	commits := readCommits(t, table)
-	if len(commits) < 4 {
-		t.Fatalf("the run made %d commits; as-of and incremental queries need at least 4", len(commits))
+	var commits []commit
+	if kind == stack.CopyOnWrite {
+		if commits = readCommits(t, table); len(commits) < 4 {
+			t.Fatalf("the run made %d commits; as-of and incremental queries need at least 4", len(commits))
+		}
 	}
 	for _, e := range engines(t, install) {
 		t.Run(e.name, func(t *testing.T) { judge(ctx, t, e, table, want, commits) })
@@ -37,7 +47,7 @@ func TestEnginesReadWhatWasSent(t *testing.T) {
 }
 
 // produceTable runs the pipeline until the ledger has passed, and returns the table's folder.
-func produceTable(ctx context.Context, t *testing.T, install string) (string, *load.Ledger) {
+func produceTable(ctx context.Context, t *testing.T, install, kind string) (string, *load.Ledger) {
 	t.Helper()
 	dir := t.TempDir()
 	backends, stop := startPeers(ctx, t, install, dir)
@@ -50,7 +60,7 @@ func produceTable(ctx context.Context, t *testing.T, install string) (string, *l
 		t.Fatal(err)
 	}
 	pipeline, err := stack.StartProcesses(ctx, stack.Options{
-		Dir: filepath.Join(dir, "services"), Backends: backends, Partitions: partitions, CommitInterval: 2 * time.Second,
+		Dir: filepath.Join(dir, "services"), Backends: backends, Partitions: partitions, CommitInterval: 2 * time.Second, TableType: kind,
 	}, dir)
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ type evolution struct {
 	added    string // a new column
 	nested   string // a new field below a column
 	promoted string // an int column that became a long
+	loosened string // below a column: what a writer's type is sure of and the table's is not, a value
 }
 
 // checkEvolution allows next to add nullable fields to old, to the record itself and to those below, and to make longs of int columns. Everything
@@ -139,11 +140,11 @@ func rewritten(table string, writers []string) ([]bool, error) {
 }
 
 // standsInBlocks compares a writer's record with the table's as hudi-rs 0.5 does when it merges blocks with base files: a nested field that
-// is missing is refused, and a narrower number when a column is missing as well.
+// is missing is refused, and when a column is missing as well, a narrower number and a nested field that may not be null where the table's may.
 func standsInBlocks(from, to *schemaType) bool {
 	var e evolution
 	e.lacks(from, to, "")
-	return e.nested == "" && (e.promoted == "" || e.added == "")
+	return e.nested == "" && (e.added == "" || e.promoted == "" && e.loosened == "")
 }
 
 // lacks notes what a writer's type lacks of the table's.
@@ -152,12 +153,18 @@ func (e *evolution) lacks(from, to *schemaType, path string) {
 		keepFirst(&e.promoted, path)
 	}
 	if from.items != nil && to.items != nil {
+		if to.items.nullable && !from.items.nullable {
+			keepFirst(&e.loosened, path)
+		}
 		e.lacks(from.items, to.items, path)
 	}
 	for _, f := range to.fields {
 		at := below(path, f.name)
 		switch t := from.field(f.name); {
 		case t != nil:
+			if path != "" && f.typ.nullable && !t.nullable {
+				keepFirst(&e.loosened, at)
+			}
 			e.lacks(t, f.typ, at)
 		case path == "":
 			keepFirst(&e.added, at)

@@ -206,10 +206,14 @@ func TestRecordsOfOtherTypesInLogs(t *testing.T) {
 		want          string
 		block         logfile.BlockType
 	}{
-		"same":         {`["null","string"]`, `"string"`, []byte("\x02A"), "A", logfile.AvroData},
-		"enum":         {`["null","string"]`, `{"type":"enum","name":"e","symbols":["A"]}`, []byte{0}, "A", logfile.ParquetData},
-		"nested field": {`["null",` + record(`{"name":"a","type":["null","int"]},{"name":"b","type":["null","int"]}`) + `]`, record(`{"name":"a","type":"int"}`), []byte{6}, "{a=3 b=<nil>}", logfile.ParquetData},
-		"number":       {`["null","long"]`, `"int"`, []byte{6}, "3", logfile.AvroData},
+		"same":              {`["null","string"]`, `"string"`, []byte("\x02A"), "A", logfile.AvroData},
+		"enum":              {`["null","string"]`, `{"type":"enum","name":"e","symbols":["A"]}`, []byte{0}, "A", logfile.ParquetData},
+		"nested field":      {`["null",` + record(`{"name":"a","type":["null","int"]},{"name":"b","type":["null","int"]}`) + `]`, record(`{"name":"a","type":"int"}`), []byte{6}, "{a=3 b=<nil>}", logfile.ParquetData},
+		"number":            {`["null","long"]`, `"int"`, []byte{6}, "3", logfile.AvroData},
+		"sure nested field": {`["null",` + record(`{"name":"a","type":["null","int"]}`) + `]`, record(`{"name":"a","type":"int"}`), []byte{6}, "{a=3}", logfile.AvroData},
+		"sure nested field and column": {
+			`["null",` + record(`{"name":"a","type":["null","int"]}`) + `]},{"name":"y","type":["null","int"]`, record(`{"name":"a","type":"int"}`), []byte{6}, "{a=3}", logfile.ParquetData,
+		},
 		"number and column": {
 			`["null","long"]},{"name":"y","type":["null","int"]`, `"int"`, []byte{6}, "3", logfile.ParquetData,
 		},
