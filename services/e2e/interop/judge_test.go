@@ -86,7 +86,8 @@ func judge(ctx context.Context, t *testing.T, e engine, table string, want truth
 			request{ID: "as-of", Path: table, Type: "snapshot", AsOf: middle.instant},
 			request{ID: "incremental", Path: table, Type: "incremental", Begin: first.instant})
 	}
-	if e.spark() {
+	filtered := e.spark() && len(commits) > 0 // each reads all logs again, and TestMatrix filters merge-on-read tables
+	if filtered {
 		for _, f := range filters {
 			queries = append(queries, request{ID: f.id, Path: table, Type: "snapshot", Where: f.where})
 		}
@@ -110,7 +111,7 @@ func judge(ctx context.Context, t *testing.T, e engine, table string, want truth
 		expect(t, "as-of", parse(t, answers["as-of"]), want, func(e *load.Event) bool { return middle.holds(at[e.EventID]) })
 		expect(t, "incremental", parse(t, answers["incremental"]), want, func(e *load.Event) bool { return !first.holds(at[e.EventID]) })
 	}
-	if e.spark() {
+	if filtered {
 		for _, f := range filters {
 			expect(t, f.id, parse(t, answers[f.id]), want, f.holds)
 		}
