@@ -118,14 +118,8 @@ func (m *merger) segmentRows(
 
 // baseRows yields the rows of the base file that stay.
 func (m *merger) baseRows(ctx context.Context, base *basefile.Reader, columns []string, yield func(basefile.Row, error) bool) (stopped bool, err error) {
-	wanted := slices.Clone(columns)
-	for _, c := range []string{basefile.RecordKeyColumn, m.cfg.Ordering} { // what deciding needs
-		if c != "" && !slices.Contains(wanted, c) {
-			wanted = append(wanted, c)
-		}
-	}
 	n := 0
-	for row, err := range base.RowsAs(m.cfg.TableSchema, wanted) {
+	for row, err := range base.RowsAs(m.cfg.TableSchema, m.needed(columns)) {
 		if err != nil {
 			return false, fmt.Errorf("read the base file: %w", err)
 		}

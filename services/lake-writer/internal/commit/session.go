@@ -52,21 +52,21 @@ func newSession(t *Table, table *hudi.Table, writer *hudi.Writer, conv *convert.
 func (s *session) run(ctx, work context.Context) error {
 	beside, stop := context.WithCancel(ctx)
 	defer stop()
-	var helpers sync.WaitGroup
-	helpers.Go(func() {
+	var companions sync.WaitGroup
+	companions.Go(func() {
 		if err := s.t.p.Effects.Read(beside, s.start, s.deliver); err != nil {
 			s.t.note(fmt.Errorf("read topic %s: %w", s.t.p.Topic, err))
 		}
 	})
 	lost := make(chan error, 1)
-	helpers.Go(func() {
+	companions.Go(func() {
 		if err := s.t.p.Services.Run(beside, s.target()); err != nil {
 			lost <- err
 		}
 	})
 	err := s.loop(ctx, work, lost)
 	stop()
-	helpers.Wait()
+	companions.Wait()
 	if err == nil {
 		err = s.commitBuffered(work)
 	}
